@@ -1,0 +1,2 @@
+//! The `deeds` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Credentials to principals: local keys and peer credentials.

@@ -1,0 +1,1 @@
+//! The disposable index over the log, and every query.

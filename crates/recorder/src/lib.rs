@@ -1,0 +1,1 @@
+//! begin, finish, observe: identify, decide, make durable, then let the act go.

@@ -1,0 +1,1 @@
+//! Bundles and reports made from the log.

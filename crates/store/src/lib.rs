@@ -1,0 +1,1 @@
+//! The append-only store: sequencer, journal, tiles, bodies, keys. Entries are opaque bytes.

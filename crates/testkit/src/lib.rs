@@ -1,0 +1,1 @@
+//! For tests only: hand clock, seeded randomness, a fault store.

@@ -1,0 +1,1 @@
+//! One test: the dependency table, file and function size.

@@ -1,0 +1,1 @@
+//! Offline checks of bundles and delegation chains: the one verifier, used online and by auditors.

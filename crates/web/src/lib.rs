@@ -1,0 +1,1 @@
+//! The axum router: JSON API and the log's static files.
