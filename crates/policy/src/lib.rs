@@ -1,1 +1,30 @@
 //! Cedar policy sets, class table, decisions.
+//!
+//! A [`PolicySet`] is a directory of Cedar policies with a schema and a class table, loaded only
+//! when all of it is sound and named by one digest. [`PolicySet::decide`] puts one
+//! [`ActionRequest`] to it and says yes or no with the policies that decided and the exact request
+//! they saw; [`PolicySet::replay`] takes that request, years later, and must say the same.
+//!
+//! No I/O but reading the directory, no clock, no randomness: time comes in with the request.
+//! Whatever goes wrong is a no: a policy that errs, an obligation nobody knows, arguments that do
+//! not fit, an engine that fails.
+
+mod args;
+mod classes;
+mod decision;
+mod error;
+mod files;
+pub mod limits;
+mod load;
+mod nesting;
+mod path;
+mod request;
+mod set;
+
+pub use classes::{CLASSES, CLASSES_FILE, ClassOf, ClassSource};
+pub use decision::{Decision, Reason, Verdict, reason};
+pub use error::{Finding, PolicyError};
+pub use files::{BUILT_IN_SCHEMA, PolicyFile, SCHEMA_FILE};
+pub use path::{PathError, normalise_path};
+pub use request::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal};
+pub use set::{Effect, Engine, PolicyInfo, PolicySet};

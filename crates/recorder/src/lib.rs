@@ -1,1 +1,205 @@
-//! begin, finish, observe: identify, decide, make durable, then let the act go.
+//! The heart of deeds: identify, authorize, make the decision durable, and only then let the act go.
+//!
+//! Read [`Recorder::begin`] first: it is one tool call on one screen. Only this crate appends to the log. What a
+//! decision needs to know of the past is the [`control`] state, a deterministic fold over the log that is changed on
+//! the sequencer thread, so that what a decision consumes and the entry that records it are one atomic step.
+
+#![forbid(unsafe_code)]
+
+mod activation;
+mod authorize;
+pub mod control;
+mod decided;
+mod draft;
+mod error;
+mod genesis;
+mod lease;
+pub mod limits;
+mod open;
+mod outcome;
+mod permit;
+mod principals;
+mod refusals;
+mod runs;
+mod sequencing;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use control::Control;
+use draft::{Draft, Sealer};
+use evidence::id::Id;
+use evidence::jws::Jwk;
+use policy::PolicySet;
+use sequencing::{Reply, Sequencing, Written};
+use store::{Reader, Receipt, Store};
+use tokio::sync::oneshot;
+
+pub use authorize::Authorized;
+pub use decided::{Capture, Mode, Request};
+pub use error::{OpenError, RecorderError};
+pub use identity::Peer;
+pub use lease::Lease;
+pub use open::{Keys, Parts, origin_of};
+pub use outcome::{Durable, Finished, Outcome};
+pub use permit::{Answer, Leased, Permit, Reason, Refusal};
+pub use refusals::Malformed;
+pub use runs::{Client, Ended, Gap, Observation, OpenRun, Opened, Renewal, Server};
+
+/// The clock of the log. Wall time is recorded; monotonic time shows when wall time was moved.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn wall_ms(&self) -> u64;
+    /// Milliseconds since some fixed moment; never set back.
+    fn monotonic_ms(&self) -> u64;
+}
+
+/// A source of unpredictable bytes.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills the buffer.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// What this log is called and which keys speak for it.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Origin of the log, which is also the name of its checkpoint key.
+    pub origin: String,
+    /// `iss` of root delegations and audience of requests and proofs.
+    pub issuer: String,
+    /// The tenant.
+    pub tenant: String,
+    /// Key that signs root delegations.
+    pub issuer_key: Jwk,
+    /// Leaf hash of entry 0.
+    pub log_id: [u8; 32],
+}
+
+/// The policy set in force and the entry that activated it.
+#[derive(Debug, Clone)]
+pub struct Active {
+    /// The compiled set.
+    pub set: Arc<PolicySet>,
+    /// Where it came from, for people.
+    pub source: String,
+    /// Index of its `policy-activated` entry.
+    pub index: u64,
+}
+
+/// Records what agents do. Cheap to clone; all clones are one recorder.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    names: Names,
+    issuer_signer: ed25519_dalek::SigningKey,
+    sealer: Sealer,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Written only by the sequencer thread, in `prepare`; everyone else reads.
+    control: Arc<RwLock<Control>>,
+    policy: RwLock<Active>,
+    store: Store<Sequencing>,
+    leases: Mutex<lease::Leases>,
+    refusals: Mutex<refusals::Rates>,
+    delegations: Mutex<authorize::Cache>,
+}
+
+impl Recorder {
+    /// Decides one proposed act and makes the decision durable; the act may go only with the [`Permit`] returned.
+    ///
+    /// The same proof with the same `act_id` again is a retry: it gets the first answer and never a second permit.
+    pub async fn begin(&self, request: Request, peer: Peer) -> Result<Answer, RecorderError> {
+        for _ in 0..limits::STALE_RETRIES_MAX {
+            let at_ms = self.0.clock.wall_ms();
+            let view = self.view(&request)?;
+            let authorized = self.authorize(&view, &request, at_ms);
+            let decision = self.decide(&view, &request, &authorized, at_ms);
+            if !decision.allows() && !self.may_record_refusal(&request.source(), &request.frame_digest) {
+                return Ok(Answer::counted(decision.into_reason()));
+            }
+            let draft = self.decided_draft(&view, &request, &authorized, &decision, peer, at_ms)?;
+            // Durable once this returns. After a crash before it: nothing is recorded, and nothing was permitted. After
+            // a crash behind it: the log shows a decision without outcome, which recovery turns into `unknown`.
+            match self.append(draft).await? {
+                Reply::Written(written) => return Ok(self.answer(&request, decision, &written)),
+                Reply::Repeat(first) => return Ok(self.first_answer(&request, first)),
+                Reply::Replayed(reason) => return self.refuse(&view, &request, reason, peer, at_ms).await,
+                // a run ended, a policy or a key changed between our look at the state and our turn: look again
+                Reply::Stale => {}
+                Reply::Late | Reply::Gone => return Err(RecorderError::RunEnded(request.run_text())),
+            }
+        }
+        Err(RecorderError::Busy)
+    }
+
+    /// Reads the control state.
+    pub fn control(&self) -> RwLockReadGuard<'_, Control> {
+        self.0.control.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names and keys of this log.
+    pub fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    /// Reads the log.
+    pub fn reader(&self) -> Reader {
+        self.0.store.reader()
+    }
+
+    /// The policy set in force.
+    pub fn policy(&self) -> Active {
+        self.0.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes a snapshot of the control state, drains the queue, publishes and stops.
+    pub fn close(&self) {
+        self.0.store.close();
+    }
+
+    /// Queues a draft and waits until what it wrote is durable.
+    async fn append(&self, draft: Draft) -> Result<Reply, RecorderError> {
+        self.enqueue(draft)?.await.map_err(|_| RecorderError::LogUnavailable)?
+    }
+
+    /// Queues a draft; the receiver resolves once what it wrote is durable.
+    fn enqueue(&self, draft: Draft) -> Result<oneshot::Receiver<Result<Reply, RecorderError>>, RecorderError> {
+        let (done, waiting) = oneshot::channel();
+        let promised = draft.is_promised();
+        let deliver = move |sequenced: Result<store::Sequenced<Reply>, store::AppendError>| {
+            let reply = sequenced
+                .map(|sequenced| with_receipts(sequenced.reply, sequenced.receipts))
+                .map_err(|error| RecorderError::Log(error.to_string()));
+            // nobody waits any more when the caller gave up; the entry stands all the same
+            let _ = done.send(reply);
+        };
+        let queued = if promised {
+            self.0.store.append_promised(draft, deliver)
+        } else {
+            self.0.store.append(draft, deliver)
+        };
+        queued.map_err(|_| RecorderError::Busy)?;
+        Ok(waiting)
+    }
+
+    /// A fresh UUIDv7.
+    fn new_id(&self) -> Id {
+        let mut random = [0; 10];
+        self.0.entropy.fill(&mut random);
+        evidence::id::uuid_v7(self.0.clock.wall_ms(), &random)
+    }
+}
+
+/// Hands each written entry its receipt; entries that the sequencer put in front of ours keep theirs to themselves.
+fn with_receipts(reply: Reply, receipts: Vec<Receipt>) -> Reply {
+    match reply {
+        Reply::Written(written) => {
+            let receipts = receipts.into_iter().filter(|receipt| receipt.index >= written.first).collect();
+            Reply::Written(Written { receipts, ..written })
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! From files to a policy set that may decide: parse, name, validate, and try the engine out.
+
+use std::collections::HashMap;
+
+use cedar_policy as cedar;
+use cedar_policy::ffi::DetailedError;
+use cedar_policy::{Schema, ValidationMode, Validator};
+use serde_json::json;
+
+use crate::classes::{CLASSES_FILE, ClassOf, ClassSource, ClassTable};
+use crate::error::{Finding, PolicyError, shorten};
+use crate::files::{PolicyFile, SCHEMA_FILE, complete, digest, is_policy_file};
+use crate::limits::{LOAD_STACK_BYTES, POLICIES_MAX, POLICY_ID_MAX};
+use crate::nesting;
+use crate::request::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal, Vocabulary};
+use crate::set::{Effect, OBLIGATIONS, PolicyInfo, PolicySet, split_obligations};
+
+/// Annotations that mean something; any other is probably a misspelling of one of them.
+const ANNOTATIONS: [&str; 3] = ["id", "obligation", "description"];
+
+/// Loads a policy set, or refuses it with every problem found. Runs on a stack of its own, because
+/// the engine's parser and validator recurse and must not depend on how much the caller has left.
+pub(crate) fn load(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
+    std::thread::Builder::new()
+        .name("policy-load".to_owned())
+        .stack_size(LOAD_STACK_BYTES)
+        .spawn(move || load_here(files))
+        .map_err(|error| PolicyError::SelfTest(format!("no thread to load policies on: {error}")))?
+        .join()
+        .unwrap_or_else(|_| Err(PolicyError::SelfTest("the parser or validator failed".to_owned())))
+}
+
+fn load_here(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
+    let files = complete(files).map_err(PolicyError::Refused)?;
+    let deep: Vec<Finding> = files.iter().filter_map(too_deep).collect();
+    if !deep.is_empty() {
+        return Err(PolicyError::Refused(deep));
+    }
+    let mut findings = Vec::new();
+    let mut warnings = Vec::new();
+    let schema = parse_schema(&files, &mut warnings).map_err(|finding| findings.push(finding)).ok();
+    let classes = parse_classes(&files).map_err(|found| findings.extend(found)).ok();
+    let parsed = parse_policies(&files, &mut findings, &mut warnings);
+    // Validation names policies by their ids, so it waits until every policy has one.
+    let (Some(schema), Some(classes), true) = (schema, classes, findings.is_empty()) else {
+        return Err(refuse(findings));
+    };
+    validate(&files, &schema, &parsed, &mut findings, &mut warnings);
+    if !findings.is_empty() {
+        return Err(refuse(findings));
+    }
+    let vocabulary = Vocabulary::new(schema).map_err(|why| refuse(vec![unfit_schema(&why)]))?;
+    let authorizer = cedar::Authorizer::new();
+    try_out(&vocabulary, &authorizer)?;
+    let digest = digest(&files).map_err(|error| PolicyError::SelfTest(error.to_string()))?;
+    warnings.sort();
+    let mut policies = parsed.infos;
+    policies.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(PolicySet { files, digest, policies, warnings, classes, cedar: parsed.cedar, vocabulary, authorizer })
+}
+
+fn refuse(mut findings: Vec<Finding>) -> PolicyError {
+    findings.sort();
+    PolicyError::Refused(findings)
+}
+
+fn too_deep(file: &PolicyFile) -> Option<Finding> {
+    // The class table's parser has a bound of its own.
+    let cedar = is_policy_file(&file.path) || file.path == SCHEMA_FILE;
+    let (offset, message) = if cedar { nesting::check(&file.text).err()? } else { return None };
+    Some(Finding::at(&file.path, &file.text, offset, message))
+}
+
+fn unfit_schema(why: &str) -> Finding {
+    let message =
+        format!("does not declare what every request is made of: {why}; start from the built-in schema");
+    Finding::of_file(SCHEMA_FILE, message)
+}
+
+fn parse_schema(files: &[PolicyFile], warnings: &mut Vec<Finding>) -> Result<Schema, Finding> {
+    let text = text_of(files, SCHEMA_FILE).unwrap_or_default();
+    let (schema, found) = Schema::from_cedarschema_str(text)
+        .map_err(|error| diagnosed(SCHEMA_FILE, text, &DetailedError::from(&error)))?;
+    warnings.extend(found.map(|warning| diagnosed(SCHEMA_FILE, text, &DetailedError::from(&warning))));
+    Ok(schema)
+}
+
+fn parse_classes(files: &[PolicyFile]) -> Result<ClassTable, Vec<Finding>> {
+    text_of(files, CLASSES_FILE).map_or_else(|| Ok(ClassTable::default()), ClassTable::parse)
+}
+
+fn text_of<'a>(files: &'a [PolicyFile], path: &str) -> Option<&'a str> {
+    files.iter().find(|file| file.path == path).map(|file| file.text.as_str())
+}
+
+/// The policies under their own ids.
+#[derive(Default)]
+struct Parsed {
+    cedar: cedar::PolicySet,
+    infos: Vec<PolicyInfo>,
+    /// Id to position in `infos`.
+    by_id: HashMap<String, usize>,
+}
+
+fn parse_policies(files: &[PolicyFile], findings: &mut Vec<Finding>, warnings: &mut Vec<Finding>) -> Parsed {
+    let mut parsed = Parsed::default();
+    for file in files.iter().filter(|file| is_policy_file(&file.path)) {
+        match file.text.parse::<cedar::PolicySet>() {
+            Ok(set) => {
+                findings.extend(set.templates().map(|template| {
+                    let offset = AsRef::as_ref(template).loc().map_or(0, |loc| loc.span.offset());
+                    let message = "is a template, which no policy directory can fill in; name the principal or resource";
+                    Finding::at(&file.path, &file.text, offset, message)
+                }));
+                for policy in set.policies() {
+                    parsed.add(file, policy, findings, warnings);
+                }
+            }
+            Err(errors) => {
+                findings.extend(
+                    errors.iter().map(|e| diagnosed(&file.path, &file.text, &DetailedError::from(e))),
+                );
+            }
+        }
+    }
+    if parsed.infos.len() > POLICIES_MAX {
+        let message = format!("has {} policies, more than {POLICIES_MAX}", parsed.infos.len());
+        findings.push(Finding::of_file("policy set", message));
+    }
+    parsed
+}
+
+impl Parsed {
+    /// Cedar numbers the policies of each text from `policy0`; only the `@id` names one for good.
+    fn add(
+        &mut self,
+        file: &PolicyFile,
+        policy: &cedar::Policy,
+        findings: &mut Vec<Finding>,
+        warnings: &mut Vec<Finding>,
+    ) {
+        let offset = AsRef::as_ref(policy).loc().map_or(0, |loc| loc.span.offset());
+        let at = |message: String| Finding::at(&file.path, &file.text, offset, message);
+        let id = match check_id(policy.annotation("id")) {
+            Ok(id) => id,
+            Err(message) => return findings.push(at(message)),
+        };
+        if let Some(other) = self.by_id.get(id).and_then(|at| self.infos.get(*at)) {
+            let message =
+                format!("`@id(\"{id}\")` is taken by {}:{}; choose another", other.file, other.line);
+            return findings.push(at(message));
+        }
+        warnings.extend(annotation_warnings(policy).into_iter().map(at));
+        if let Err(error) = self.cedar.add(policy.new_id(cedar::PolicyId::new(id))) {
+            return findings.push(at(error.to_string()));
+        }
+        let effect = match policy.effect() {
+            cedar::Effect::Permit => Effect::Permit,
+            cedar::Effect::Forbid => Effect::Forbid,
+        };
+        let line = at(String::new()).line;
+        self.by_id.insert(id.to_owned(), self.infos.len());
+        self.infos.push(PolicyInfo { id: id.to_owned(), effect, file: file.path.clone(), line });
+    }
+}
+
+fn check_id(id: Option<&str>) -> Result<&str, String> {
+    let id = id.ok_or("the policy has no `@id(\"…\")`; decisions name policies by it, so give it one")?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':' | b'/');
+    if id.is_empty() || id.len() > POLICY_ID_MAX || !id.bytes().all(plain) {
+        let id = shorten(id, POLICY_ID_MAX);
+        return Err(format!(
+            "`@id(\"{id}\")` is not usable; 1 to {POLICY_ID_MAX} of letters, digits, `.`, `_`, `-`, `:` and `/`"
+        ));
+    }
+    Ok(id)
+}
+
+fn annotation_warnings(policy: &cedar::Policy) -> Vec<String> {
+    let unknown = policy.annotations().filter(|(name, _)| !ANNOTATIONS.contains(name)).map(|(name, _)| {
+        let name = shorten(name, 60);
+        format!("annotation `@{name}` has no effect; known are `@{}`", ANNOTATIONS.join("`, `@"))
+    });
+    let obligations = policy.annotation("obligation").into_iter().flat_map(split_obligations);
+    let unregistered = obligations.filter(|name| !OBLIGATIONS.contains(name)).map(|name| {
+        let name = shorten(name, 60);
+        format!("obligation `{name}` is not known here; every act that this policy permits will be denied")
+    });
+    unknown.chain(unregistered).collect()
+}
+
+fn validate(
+    files: &[PolicyFile],
+    schema: &Schema,
+    parsed: &Parsed,
+    findings: &mut Vec<Finding>,
+    warnings: &mut Vec<Finding>,
+) {
+    let result = Validator::new(schema.clone()).validate(&parsed.cedar, ValidationMode::Strict);
+    let place = |id: &cedar::PolicyId, error: &DetailedError| {
+        let info = parsed.by_id.get(AsRef::<str>::as_ref(id)).and_then(|at| parsed.infos.get(*at));
+        let (path, text) = info
+            .and_then(|info| Some((info.file.as_str(), text_of(files, &info.file)?)))
+            .unwrap_or(("policy set", ""));
+        diagnosed(path, text, error)
+    };
+    findings.extend(result.validation_errors().map(|e| place(e.policy_id(), &DetailedError::from(e))));
+    warnings.extend(result.validation_warnings().map(|w| place(w.policy_id(), &DetailedError::from(w))));
+}
+
+/// One of the engine's own messages, with its place in the text and its advice.
+fn diagnosed(path: &str, text: &str, error: &DetailedError) -> Finding {
+    let mut message = error.message.replace('\n', " ");
+    let labels = error.source_locations.iter().filter_map(|label| label.label.as_deref());
+    for more in labels.chain(error.help.as_deref()) {
+        message = format!("{message}; {}", more.replace('\n', " "));
+    }
+    let message = shorten(&message, 1_000);
+    match error.source_locations.first() {
+        Some(label) => Finding::at(path, text, label.loc.start, message),
+        None => Finding::of_file(path, message),
+    }
+}
+
+/// Puts one act through the very code that decides, with two policies whose outcome is known. A
+/// schema that lacks an attribute, and an engine that would let a forbid for a group of actions or
+/// for a class vanish in silence, are found here and not at the first incident.
+fn try_out(vocabulary: &Vocabulary, authorizer: &cedar::Authorizer) -> Result<(), PolicyError> {
+    const PROBES: [&str; 2] = [
+        r#"permit(principal, action, resource); forbid(principal, action in Deeds::Action::"act", resource);"#,
+        r#"permit(principal, action, resource); forbid(principal, action, resource in Deeds::Class::"external");"#,
+    ];
+    let args = json!({ "probe": true });
+    let class = ClassOf::new(vec!["external".to_owned()], ClassSource::ToolRow);
+    let slice = vocabulary
+        .build(&probe(&args), &class)
+        .map_err(|refusal| PolicyError::Refused(vec![unfit_schema(&refusal.text)]))?;
+    for probe in PROBES {
+        let policies: cedar::PolicySet =
+            probe.parse().map_err(|error: cedar::ParseErrors| PolicyError::SelfTest(error.to_string()))?;
+        let response = authorizer.is_authorized(&slice.request, &policies, &slice.entities);
+        let forbade = response.decision() == cedar::Decision::Deny
+            && response.diagnostics().reason().count() == 1
+            && response.diagnostics().errors().count() == 0;
+        if !forbade {
+            let why = format!("`{probe}` did not forbid; is the group or class missing from the schema?");
+            return Err(PolicyError::Refused(vec![unfit_schema(&why)]));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn probe(args: &serde_json::Value) -> ActionRequest<'_> {
+    ActionRequest {
+        principal: RequestPrincipal {
+            kind: "human",
+            iss: "deeds://probe",
+            sub: "probe",
+            assurance: "inferred",
+            grade: "issuer-only",
+        },
+        agent: RequestAgent { id: "probe", key: "probe", assurance: "inferred" },
+        operation: "tools/call",
+        tool: "stdio:probe#probe",
+        definition: None,
+        args,
+        delegation: RequestDelegation {
+            leaf: "probe",
+            depth: 0,
+            max_depth: 0,
+            tools: &[],
+            expires_ms: 1,
+            txn: "probe",
+            purpose: Some("probe"),
+        },
+        run: "probe",
+        now_ms: 0,
+        root: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "load/tests.rs"]
+mod tests;

@@ -1,0 +1,222 @@
+//! The control state: all that a decision needs of the past, and nothing that the index must be asked for.
+//!
+//! A deterministic fold over the log. It changes only in [`Control::apply`], which the sequencer thread calls with
+//! every entry it is about to write, and which a rebuild calls with every entry it reads: the same entries give the
+//! same state, whichever way they come.
+
+mod change;
+mod run;
+mod snapshot;
+mod window;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use evidence::Entry;
+use evidence::id::{self, Id, LOG_LEVEL};
+use evidence::jws::Jwk;
+use evidence::principal::Principal;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub(crate) use change::command_digest;
+pub use change::{Change, ChangeError};
+pub use run::{Answered, Head, OpenAct, Run};
+pub use snapshot::{SnapshotError, load, save};
+pub use window::Window;
+
+use crate::limits;
+
+/// One registered key, as the state keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    /// Whose.
+    pub principal: Principal,
+    /// The public JWK.
+    pub jwk: Value,
+    /// Index that registered it.
+    pub index: u64,
+    /// Index that retired it.
+    pub retired: Option<u64>,
+}
+
+/// The task that all runs of one client belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The unit of delegated work.
+    pub txn: String,
+    /// Who holds its delegations.
+    pub holder: String,
+    /// Which command each alias stands for.
+    pub aliases: BTreeMap<String, String>,
+    /// Index of its latest run.
+    pub last: u64,
+}
+
+/// The state after [`Control::size`] entries.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Control {
+    /// Entries folded.
+    pub size: u64,
+    /// Leaf hash of entry 0.
+    #[serde(with = "hex32")]
+    pub log_id: [u8; 32],
+    /// `observed_ms` of the last entry.
+    pub last_ms: u64,
+    /// The log-level chain.
+    pub log: Head,
+    /// Index of the last log-level entry: the position that decisions name.
+    pub log_index: u64,
+    /// Runs by id: open ones, and the latest ended ones.
+    pub runs: BTreeMap<String, Run>,
+    /// Ended runs, oldest first.
+    pub ended: VecDeque<String>,
+    /// Tasks by client.
+    pub tasks: BTreeMap<String, Task>,
+    /// Counters of proofs of possession, by thumbprint of the leaf key.
+    pub windows: BTreeMap<String, Window>,
+    /// Registered keys by thumbprint.
+    pub keys: BTreeMap<String, Key>,
+    /// Digest and index of the policy set in force.
+    pub policy: Option<(String, u64)>,
+}
+
+impl Control {
+    /// The run with this id, open or lately ended.
+    pub fn run(&self, id: &Id) -> Option<&Run> {
+        self.runs.get(&id::text(id))
+    }
+
+    /// The head of a chain: log level, or a stream of a run.
+    pub fn head(&self, run: &Id, stream: u64) -> Head {
+        if *run == LOG_LEVEL {
+            return self.log;
+        }
+        self.run(run).and_then(|run| run.streams.get(&stream)).copied().unwrap_or_default()
+    }
+
+    /// `prev` of the next entry of a chain (format §2).
+    pub fn prev(&self, run: &Id, stream: u64) -> [u8; 32] {
+        let head = self.head(run, stream);
+        if head.count == 0 { self.log_id } else { head.last }
+    }
+
+    /// The registered key with this thumbprint, if it is in force.
+    pub fn key(&self, thumbprint: &str) -> Option<(Principal, Jwk)> {
+        let key = self.keys.get(thumbprint).filter(|key| key.retired.is_none())?;
+        Some((key.principal.clone(), Jwk::parse(&key.jwk).ok()?))
+    }
+
+    /// All keys as a register.
+    pub fn register(&self) -> identity::Register {
+        let mut register = identity::Register::new();
+        for (thumbprint, key) in &self.keys {
+            if let Ok(jwk) = Jwk::parse(&key.jwk) {
+                register.add(key.principal.clone(), jwk, key.index);
+                if let Some(index) = key.retired {
+                    register.retire(thumbprint, index);
+                }
+            }
+        }
+        register
+    }
+
+    /// Takes one entry into the state. `leaf` is its leaf hash, `change` what its fields say.
+    pub fn apply(&mut self, index: u64, entry: &Entry, leaf: [u8; 32], change: Change) {
+        if index == 0 {
+            self.log_id = leaf;
+        }
+        self.size = index + 1;
+        self.last_ms = entry.observed_ms;
+        if entry.run == LOG_LEVEL {
+            self.log.extend(leaf);
+            self.log_index = index;
+        }
+        let run = id::text(&entry.run);
+        // the run must exist before its stream can grow
+        match change {
+            Change::RunStarted { run: started, client, command } => {
+                self.start_run(&run, *started, client, command, index);
+            }
+            Change::Key { thumbprint, principal, jwk } => {
+                self.keys.insert(thumbprint, Key { principal, jwk, index, retired: None });
+            }
+            Change::KeyRetired { thumbprint } => {
+                if let Some(key) = self.keys.get_mut(&thumbprint) {
+                    key.retired = Some(index);
+                }
+            }
+            Change::Policy { digest } => self.policy = Some((digest, index)),
+            change => {
+                self.take_counter(&change);
+                if let Some(run) = self.runs.get_mut(&run) {
+                    run.apply(index, entry, leaf, change);
+                }
+            }
+        }
+        self.extend_stream(&run, entry.stream, leaf);
+        self.retire_run(&run);
+    }
+
+    /// Marks the counter of an accepted proof as used, whatever the verdict was.
+    fn take_counter(&mut self, change: &Change) {
+        if let Change::Decided { thumbprint: Some(thumbprint), counter, .. } = change {
+            self.windows.entry(thumbprint.clone()).or_default().take(*counter);
+        }
+    }
+
+    fn start_run(&mut self, id: &str, started: Run, client: Option<String>, command: Option<(String, String)>, index: u64) {
+        if let Some(client) = client {
+            let task = self.tasks.entry(client).or_insert_with(|| Task {
+                txn: started.txn.clone(),
+                holder: started.holder.id.clone(),
+                aliases: BTreeMap::new(),
+                last: index,
+            });
+            task.last = index;
+            if let Some((alias, digest)) = command {
+                task.aliases.insert(alias, digest);
+            }
+        }
+        // a writer that joins finds the run there; only the first entry makes it
+        self.runs.entry(id.to_owned()).or_insert(started);
+        while self.tasks.len() > limits::TASKS {
+            let oldest = self.tasks.iter().min_by_key(|(_, task)| task.last).map(|(client, _)| client.clone());
+            oldest.map(|client| self.tasks.remove(&client));
+        }
+    }
+
+    fn extend_stream(&mut self, run: &str, stream: u64, leaf: [u8; 32]) {
+        if let Some(run) = self.runs.get_mut(run) {
+            run.streams.entry(stream).or_default().extend(leaf);
+        }
+    }
+
+    /// Moves a run that has just ended to the queue of those that may be forgotten.
+    fn retire_run(&mut self, id: &str) {
+        let ended = self.runs.get(id).is_some_and(|run| run.ended.is_some()) && !self.ended.iter().any(|run| run == id);
+        if !ended {
+            return;
+        }
+        self.ended.push_back(id.to_owned());
+        while self.ended.len() > limits::ENDED_RUNS {
+            if let Some(run) = self.ended.pop_front().and_then(|oldest| self.runs.remove(&oldest)) {
+                run.keys.iter().for_each(|key| drop(self.windows.remove(key)));
+            }
+        }
+    }
+}
+
+/// 32 bytes as hex, for the snapshot.
+pub(crate) mod hex32 {
+    use evidence::Digest;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Digest(*bytes).hex())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Digest::from_hex(&text).map(|digest| digest.0).ok_or_else(|| de::Error::custom("64 hex digits are expected"))
+    }
+}

@@ -1,0 +1,206 @@
+//! What an entry changes in the control state, read from its opened fields.
+//!
+//! The writer of an entry makes its change from the very fields it seals, through this same function, so that a
+//! rebuild from the log cannot differ from the state that grew with it.
+
+use evidence::id;
+use evidence::jws::{self, Jwk, Signed};
+use evidence::principal::{Holder, Principal};
+use evidence::{Digest, Entry, FieldSet, Kind};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Run;
+
+/// The effect of one entry.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A run began, or a writer joined it.
+    RunStarted {
+        /// The run as it begins.
+        run: Box<Run>,
+        /// The client whose task it belongs to.
+        client: Option<String>,
+        /// Alias and digest of the command behind it.
+        command: Option<(String, String)>,
+    },
+    /// A root delegation was issued.
+    Delegated {
+        /// Token digest.
+        digest: String,
+        /// The token.
+        token: String,
+        /// Thumbprint of the bound key.
+        thumbprint: String,
+    },
+    /// An act was decided.
+    Decided {
+        /// The act.
+        act_id: String,
+        /// Whether it may go.
+        allowed: bool,
+        /// SHA-256 of the proof of possession.
+        pop: [u8; 32],
+        /// Thumbprint of the leaf key, where its proof was accepted.
+        thumbprint: Option<String>,
+        /// The proof's counter.
+        counter: u64,
+        /// When it was decided, ms.
+        at_ms: u64,
+    },
+    /// An act got its outcome.
+    Finished {
+        /// The act.
+        act_id: String,
+        /// Event id of the outcome.
+        event: String,
+    },
+    /// An outcome came after the act's outcome had been set to unknown.
+    LateOutcome {
+        /// The act.
+        act_id: String,
+        /// Event id.
+        event: String,
+    },
+    /// A key was registered.
+    Key {
+        /// Its thumbprint.
+        thumbprint: String,
+        /// Whose.
+        principal: Principal,
+        /// The public JWK.
+        jwk: Value,
+    },
+    /// A key was retired.
+    KeyRetired {
+        /// Its thumbprint.
+        thumbprint: String,
+    },
+    /// A policy set came into force.
+    Policy {
+        /// Its digest.
+        digest: String,
+    },
+    /// A gap was recorded.
+    Gap,
+    /// A run ended.
+    RunEnded,
+    /// Nothing that a decision needs.
+    Nothing,
+}
+
+/// A field that the control state needs is missing or is not what the format says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its field `{0}` is missing or not as the format says; the control state cannot be rebuilt from it")]
+pub struct ChangeError(&'static str);
+
+impl Change {
+    /// Reads the effect of an entry from its fields.
+    pub fn of(entry: &Entry, fields: &FieldSet) -> Result<Self, ChangeError> {
+        let Some(kind) = entry.kind() else { return Ok(Self::Nothing) };
+        let fields = Fields { kind, fields };
+        match kind {
+            Kind::RunStarted => run_started(&fields),
+            Kind::Delegated => delegated(&fields),
+            Kind::Decided => decided(&fields),
+            Kind::Finished => Ok(Self::Finished { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) }),
+            Kind::Observed if fields.get::<String>("subtype")? == "late-outcome" => {
+                Ok(Self::LateOutcome { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) })
+            }
+            Kind::PolicyActivated => Ok(Self::Policy { digest: fields.get("policy_digest")? }),
+            Kind::KeyOrTrustChanged => key_changed(&fields),
+            Kind::Gap => Ok(Self::Gap),
+            Kind::RunEnded => Ok(Self::RunEnded),
+            _ => Ok(Self::Nothing),
+        }
+    }
+}
+
+fn run_started(fields: &Fields<'_>) -> Result<Change, ChangeError> {
+    let servers: Vec<Value> = fields.get("servers")?;
+    let server = servers.first().ok_or(ChangeError("servers"))?;
+    let alias = server.get("alias").and_then(Value::as_str).ok_or(ChangeError("servers"))?.to_owned();
+    let command = command_digest(server);
+    let client: Value = fields.get("client")?;
+    let run = Run {
+        txn: fields.get("txn")?,
+        principal: fields.get("initiator")?,
+        grade: fields.get("evidence_grade")?,
+        holder: fields.get::<Holder>("holder")?,
+        alias: alias.clone(),
+        streams: std::collections::BTreeMap::default(),
+        open: std::collections::BTreeMap::default(),
+        recent: std::collections::VecDeque::default(),
+        delegations: std::collections::BTreeMap::default(),
+        keys: std::collections::BTreeSet::default(),
+        gaps: 0,
+        ended: None,
+    };
+    let client = client.get("task").and_then(Value::as_str).map(str::to_owned);
+    Ok(Change::RunStarted { run: Box::new(run), client, command: Some((alias, command)) })
+}
+
+/// Digest that tells two commands apart.
+pub(crate) fn command_digest(server: &Value) -> String {
+    Digest::of(&evidence::json::jcs(server.get("command").unwrap_or(&Value::Null))).hex()
+}
+
+fn delegated(fields: &Fields<'_>) -> Result<Change, ChangeError> {
+    let holder: Holder = fields.get("holder")?;
+    Ok(Change::Delegated { digest: fields.get("digest")?, token: fields.get("token")?, thumbprint: holder.key })
+}
+
+fn decided(fields: &Fields<'_>) -> Result<Change, ChangeError> {
+    let verdict: String = fields.get("verdict")?;
+    let allowed = verdict == "allow";
+    let pop: Option<String> = fields.optional("pop")?;
+    // only a proof that verified uses up its counter, so that nobody can burn the counters of another
+    let credential: Value = fields.get("credential")?;
+    let verified = credential.get("pop").and_then(Value::as_str) == Some("verified");
+    let accepted = pop.as_deref().filter(|_| verified).map(proof).transpose()?;
+    Ok(Change::Decided {
+        act_id: fields.get("act_id")?,
+        allowed,
+        pop: pop.as_deref().map_or([0; 32], |pop| Digest::of(pop.as_bytes()).0),
+        counter: accepted.as_ref().map_or(0, |(_, counter)| *counter),
+        thumbprint: accepted.map(|(thumbprint, _)| thumbprint),
+        at_ms: fields.get("decided_at_ms")?,
+    })
+}
+
+fn proof(token: &str) -> Result<(String, u64), ChangeError> {
+    let signed = Signed::parse(token, jws::POP).map_err(|_| ChangeError("pop"))?;
+    let counter = signed.unverified().get("ctr").and_then(Value::as_u64).ok_or(ChangeError("pop"))?;
+    Ok((signed.kid().to_owned(), counter))
+}
+
+fn key_changed(fields: &Fields<'_>) -> Result<Change, ChangeError> {
+    let thumbprint = fields.get("thumbprint")?;
+    match fields.get::<String>("change")?.as_str() {
+        "principal-registered" => {
+            let jwk: Value = fields.get("key")?;
+            Jwk::parse(&jwk).map_err(|_| ChangeError("key"))?;
+            Ok(Change::Key { thumbprint, principal: fields.get("principal")?, jwk })
+        }
+        "principal-retired" => Ok(Change::KeyRetired { thumbprint }),
+        _ => Err(ChangeError("change")),
+    }
+}
+
+struct Fields<'a> {
+    kind: Kind,
+    fields: &'a FieldSet,
+}
+
+impl Fields<'_> {
+    fn get<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, ChangeError> {
+        self.optional(name)?.ok_or(ChangeError(name))
+    }
+
+    fn optional<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, ChangeError> {
+        self.fields
+            .get(self.kind, name)
+            .map(|text| serde_json::from_str(text).map_err(|_| ChangeError(name)))
+            .transpose()
+    }
+}

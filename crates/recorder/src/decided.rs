@@ -1,0 +1,328 @@
+//! The decision: what the policy says about an authorized act, and the fields that record it.
+
+use evidence::id::{self, Id};
+use evidence::label::Assurance;
+use evidence::limits::VALUE_SEALED_MAX_BYTES;
+use evidence::{Digest, Kind};
+use policy::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::authorize::{Authorized, View};
+use crate::draft::{Draft, Fields, Guard, Place, long_value};
+use crate::limits::CORRELATORS_MAX_BYTES;
+use crate::permit::{Answer, Reason, Refusal};
+use crate::sequencing::Reply;
+use crate::{Active, Peer, Recorder, RecorderError};
+
+/// One proposed act, as an enforcement point saw it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The run it belongs to.
+    pub run: Id,
+    /// The stream that writes.
+    pub stream: u64,
+    /// Chosen once per act.
+    pub act_id: Id,
+    /// `tools/call`.
+    pub operation: String,
+    /// Tool URI.
+    pub tool: String,
+    /// The arguments, byte for byte as seen.
+    pub args: Option<String>,
+    /// Digest string of the frame as received.
+    pub frame_digest: String,
+    /// Digest string of the frame as it will be forwarded, where something is stripped.
+    pub sent_frame_digest: Option<String>,
+    /// Digest string of the tool's definition, where a list has shown it.
+    pub definition_digest: Option<String>,
+    /// Token digest of the delegation it is made under.
+    pub delegation: String,
+    /// The proof of possession.
+    pub pop: String,
+    /// Directory that relative paths are resolved against.
+    pub root_dir: Option<String>,
+    /// What client and agent say of themselves.
+    pub correlators: Value,
+    /// What stands in the path.
+    pub enforcement_point: Value,
+    /// Set by an enforcement point that already knows why this cannot go.
+    pub malformed: Option<Reason>,
+}
+
+impl Request {
+    pub(crate) fn run_text(&self) -> String {
+        id::text(&self.run)
+    }
+
+    /// Whose refusals are counted together.
+    pub(crate) fn source(&self) -> String {
+        self.run_text()
+    }
+}
+
+/// What of an act and its result is kept: `sealed`, or `digest` alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capture {
+    /// Of the arguments.
+    pub args: Mode,
+    /// Of the result.
+    pub result: Mode,
+}
+
+/// How a value is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In full, in the sealed body.
+    Sealed,
+    /// As its digest.
+    Digest,
+    /// Not at all.
+    None,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self { args: Mode::Sealed, result: Mode::Digest }
+    }
+}
+
+/// A decision before it is recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct Decided {
+    policy: Active,
+    outcome: Option<policy::Decision>,
+    class: Value,
+    reason: Option<Reason>,
+    capture: Capture,
+}
+
+impl Decided {
+    pub(crate) fn allows(&self) -> bool {
+        self.reason.is_none()
+    }
+
+    pub(crate) fn class(&self) -> Value {
+        self.class.clone()
+    }
+
+    pub(crate) fn capture(&self) -> Capture {
+        self.capture
+    }
+
+    pub(crate) fn into_reason(self) -> Reason {
+        self.reason.unwrap_or_else(|| Reason::new("refused", "unknown", "refused"))
+    }
+}
+
+impl Recorder {
+    /// Decides an act: nothing that is not authorized is put to the policy.
+    pub(crate) fn decide(&self, view: &View, request: &Request, authorized: &Authorized, at_ms: u64) -> Decided {
+        let policy = self.policy();
+        let class = policy.set.classify(&request.tool, request.definition_digest.as_deref());
+        let class = serde_json::to_value(class).unwrap_or_default();
+        let args_fit = request.args.as_deref().is_none_or(|args| args.len() <= VALUE_SEALED_MAX_BYTES);
+        let capture = Capture { args: if args_fit { Mode::Sealed } else { Mode::Digest }, ..Capture::default() };
+        let outcome = match (&authorized.refusal, policy_request(authorized)) {
+            (None, Some((args, tools))) => Some(policy.set.decide(&action(view, request, authorized, &args, &tools, at_ms))),
+            _ => None,
+        };
+        let reason = authorized.refusal.clone().or_else(|| refusal_of(outcome.as_ref()));
+        Decided { policy, outcome, class, reason, capture }
+    }
+
+    /// The draft of the decision's entry.
+    pub(crate) fn decided_draft(
+        &self,
+        view: &View,
+        request: &Request,
+        authorized: &Authorized,
+        decision: &Decided,
+        peer: Peer,
+        at_ms: u64,
+    ) -> Result<Draft, RecorderError> {
+        let place = Place::harness(request.run, request.stream);
+        let fields = identity_fields(view, request, authorized, peer, at_ms);
+        let fields = act_fields(fields, request, authorized);
+        let fields = verdict_fields(fields, view, decision);
+        let item = self.0.sealer.item(Kind::Decided, place, fields)?;
+        let accepted = authorized.pop.as_ref().zip(authorized.thumbprint.clone());
+        let guard = Guard::Decides {
+            log_index: view.log_index,
+            act_id: id::text(&request.act_id),
+            pop: Digest::of(request.pop.as_bytes()).0,
+            accepted: accepted.map(|(pop, thumbprint)| (thumbprint, pop.counter)),
+        };
+        Ok(Draft::one(guard, item))
+    }
+
+    /// Records the refusal of a proof that was used before.
+    pub(crate) async fn refuse(
+        &self,
+        view: &View,
+        request: &Request,
+        reason: Reason,
+        peer: Peer,
+        at_ms: u64,
+    ) -> Result<Answer, RecorderError> {
+        if !self.may_record_refusal(&request.source(), &request.frame_digest) {
+            return Ok(Answer::counted(reason));
+        }
+        let mut authorized = self.authorize(view, request, at_ms);
+        // the proof is evidence of the attempt, but it uses up nothing
+        (authorized.pop, authorized.refusal) = (None, Some(reason));
+        let decision = self.decide(view, request, &authorized, at_ms);
+        // a fresh act id: the first decision keeps the name that was tried again
+        let renamed = Request { act_id: self.new_id(), ..request.clone() };
+        let draft = self.decided_draft(view, &renamed, &authorized, &decision, peer, at_ms)?;
+        match self.append(draft).await? {
+            Reply::Written(written) => Ok(Answer::Refused(Refusal {
+                index: Some(written.first),
+                reason: decision.into_reason(),
+                receipt: written.receipts.into_iter().next(),
+            })),
+            _ => Ok(Answer::counted(decision.into_reason())),
+        }
+    }
+}
+
+fn refusal_of(outcome: Option<&policy::Decision>) -> Option<Reason> {
+    let Some(outcome) = outcome else {
+        return Some(Reason::new("undecidable", "arguments", "the act could not be put to the policy"));
+    };
+    match (outcome.verdict, &outcome.reason) {
+        (policy::Verdict::Allow, _) => None,
+        (policy::Verdict::Deny, Some(reason)) => Some(Reason::new(reason.code, "policy", &reason.text)),
+        (policy::Verdict::Deny, None) => Some(Reason::new("forbidden", "policy", "the policy does not allow it")),
+    }
+}
+
+/// What a reader must not conclude from a grade.
+fn caveat(grade: &str) -> &'static str {
+    if grade == "key-signed" {
+        "the signature proves the key; a key file that others can read does not prove the person"
+    } else {
+        "the kernel attests the user id; the person behind it is inferred"
+    }
+}
+
+/// Arguments and tools in scope, where both are known.
+fn policy_request(authorized: &Authorized) -> Option<(Value, Vec<String>)> {
+    let args = Value::Object(authorized.args.clone()?);
+    let tools = authorized.delegation.as_ref()?.root.scope.tools().map(str::to_owned).collect();
+    Some((args, tools))
+}
+
+fn action<'a>(
+    view: &'a View,
+    request: &'a Request,
+    authorized: &'a Authorized,
+    args: &'a Value,
+    tools: &'a [String],
+    now_ms: u64,
+) -> ActionRequest<'a> {
+    let root = authorized.delegation.as_deref().map(|delegation| &delegation.root);
+    let (principal, holder) = (&view.run.principal, &view.run.holder);
+    ActionRequest {
+        principal: RequestPrincipal {
+            kind: principal.kind.as_str(),
+            iss: &principal.iss,
+            sub: &principal.sub,
+            assurance: principal_assurance(&view.run.grade),
+            grade: &view.run.grade,
+        },
+        agent: RequestAgent { id: &holder.id, key: authorized.thumbprint.as_deref().unwrap_or(&holder.key), assurance: &holder.asr },
+        operation: &request.operation,
+        tool: &request.tool,
+        definition: request.definition_digest.as_deref(),
+        args,
+        delegation: RequestDelegation {
+            leaf: &request.delegation,
+            depth: 0,
+            max_depth: root.and_then(|root| u32::try_from(root.max_depth).ok()).unwrap_or_default(),
+            tools,
+            expires_ms: root.map_or(0, |root| root.exp.saturating_mul(1_000)),
+            txn: &view.run.txn,
+            purpose: root.map(|root| root.purpose.as_str()),
+        },
+        run: &view.run.id,
+        now_ms,
+        root: request.root_dir.as_deref(),
+    }
+}
+
+fn principal_assurance(grade: &str) -> &'static str {
+    if grade == "key-signed" { Assurance::IssuerAsserted.as_str() } else { Assurance::Inferred.as_str() }
+}
+
+fn identity_fields(view: &View, request: &Request, authorized: &Authorized, peer: Peer, at_ms: u64) -> Fields {
+    let run = &view.run;
+    let pop = if authorized.pop.is_some() { "verified" } else { "not-accepted" };
+    let credential = json!({
+        "type": if run.grade == "key-signed" { "local-key" } else { "peer-cred" },
+        "uid": peer.uid, "pid": peer.pid, "pop": pop,
+    });
+    let assurance = json!({
+        "principal": principal_assurance(&run.grade), "holder": run.holder.asr, "grade": run.grade,
+        "note": caveat(&run.grade),
+    });
+    Fields::new()
+        .text("act_id", &id::text(&request.act_id))
+        .text("txn", &run.txn)
+        .json("principal", &json!(run.principal))
+        .json("holder", &json!(run.holder))
+        .json("assurance", &assurance)
+        .text("chain", &request.delegation)
+        .text("pop", &request.pop)
+        .json("decided_at_ms", &json!(at_ms))
+        .json("credential", &credential)
+        .json("enforcement_point", &request.enforcement_point)
+        .json("correlators", &bounded(&request.correlators))
+}
+
+fn act_fields(fields: Fields, request: &Request, authorized: &Authorized) -> Fields {
+    let mut fields = fields
+        .text("operation", &request.operation)
+        .text("tool", &request.tool)
+        .text("frame_digest", &request.frame_digest)
+        .maybe("sent_frame_digest", request.sent_frame_digest.clone().map(Value::from).as_ref())
+        .maybe("args_digest", authorized.args_digest.clone().map(Value::from).as_ref());
+    fields = match &request.definition_digest {
+        Some(digest) => fields.text("definition_digest", digest),
+        None => fields.unknown("definition_digest", "no list has shown this tool's definition"),
+    };
+    // arguments that are not acceptable JSON are known by the frame's digest alone
+    match (&authorized.args, request.args.as_deref()) {
+        // long arguments are known by their digest; a digest in their place would read as other arguments
+        (Some(_), Some(text)) if text.len() > VALUE_SEALED_MAX_BYTES => fields,
+        (Some(_), text) => fields.raw("args", text.unwrap_or("{}")),
+        (None, _) => fields,
+    }
+}
+
+fn verdict_fields(fields: Fields, view: &View, decision: &Decided) -> Fields {
+    let engine = json!(decision.policy.set.engine());
+    let fields = fields
+        .json("class", &decision.class)
+        .text("policy_digest", &decision.policy.set.digest())
+        .json("engine", &engine)
+        .json("revocations", &json!({"index": view.log_index}))
+        .text("verdict", if decision.allows() { "allow" } else { "deny" })
+        .json("capture", &json!(decision.capture))
+        .maybe("reason", decision.reason.as_ref().map(|reason| json!(reason)).as_ref());
+    let Some(outcome) = &decision.outcome else { return fields };
+    let request = evidence::json::jcs_text(&outcome.request);
+    let request = if request.len() > VALUE_SEALED_MAX_BYTES { long_value(&request) } else { outcome.request.clone() };
+    fields
+        .json("request", &request)
+        .json("determining", &json!(outcome.determining))
+        .json("errors", &json!(outcome.errors))
+        .json("obligations", &json!(outcome.obligations))
+}
+
+/// Correlators are hostile and of any size: a long one is kept as its digest.
+fn bounded(correlators: &Value) -> Value {
+    let text = evidence::json::jcs_text(correlators);
+    if text.len() > CORRELATORS_MAX_BYTES { long_value(&text) } else { correlators.clone() }
+}

@@ -1,0 +1,72 @@
+//! What a caller of the recorder can run into. A refusal is not an error: it is an answer.
+
+/// A request that could not be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecorderError {
+    /// No such run here.
+    #[error("no run `{0}` is known to this log: open one first")]
+    RunUnknown(String),
+    /// The run has ended.
+    #[error("the run `{0}` has ended: open a new one")]
+    RunEnded(String),
+    /// The run has no such stream.
+    #[error("the run `{0}` has no stream {1}: join it first")]
+    StreamUnknown(String, u64),
+    /// The run already has as many streams or open acts as it may.
+    #[error("the run `{0}` already has its limit of {1}: finish some first")]
+    RunFull(String, &'static str),
+    /// No such decision, or it was not an allow.
+    #[error("the run `{0}` has no permitted act `{1}`")]
+    ActUnknown(String, String),
+    /// Another command goes by this alias in this task.
+    #[error("the alias `{0}` already stands for another command in this task: choose another with --name")]
+    AliasTaken(String),
+    /// A request for a root delegation was refused.
+    #[error("the request for a delegation was refused at step {step}: {text}")]
+    RequestRefused {
+        /// Name of the failed step.
+        step: &'static str,
+        /// What happened and what to do.
+        text: String,
+    },
+    /// A principal is not registered, or already retired.
+    #[error("no registered key has the thumbprint `{0}`: see `deeds principal list`")]
+    PrincipalUnknown(String),
+    /// Something the caller sent cannot be recorded.
+    #[error("{0}")]
+    Invalid(String),
+    /// The policy set does not load.
+    #[error("the policy is not activated: {0}")]
+    Policy(String),
+    /// The queue is full.
+    #[error("the log is busy: try again in a second")]
+    Busy,
+    /// The log cannot be written.
+    #[error("the log cannot be written: {0}")]
+    Log(String),
+    /// The log stopped before it answered.
+    #[error("the log stopped before it answered: whether the entry is durable shows after the restart")]
+    LogUnavailable,
+}
+
+/// Why a log does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// An entry cannot be read.
+    #[error("entry @{index} cannot be read: {what}")]
+    Entry {
+        /// Its index.
+        index: u64,
+        /// Why.
+        what: String,
+    },
+    /// The keys given are not the keys of this log.
+    #[error("this log was made with another {0}: give the keys directory that belongs to it")]
+    OtherKeys(&'static str),
+    /// The log could not be written.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+}

@@ -1,0 +1,32 @@
+//! Limits of the recorder: how long, how many, how often.
+
+/// How often a decision is made again because the state changed under it.
+pub const STALE_RETRIES_MAX: usize = 8;
+/// How long a run may be without its lease, counted from serving after a restart, ms. DESIGN §6.
+pub const LEASE_GRACE_MS: u64 = 30_000;
+/// A wall clock that moves this much against the monotonic one is recorded before anything else. DESIGN §6.
+pub const CLOCK_JUMP_MS: u64 = 5_000;
+/// Refusals of one source recorded one by one before they are counted instead.
+pub const REFUSAL_BURST: u32 = 32;
+/// Refusals of one source recorded one by one per second after the burst.
+pub const REFUSALS_PER_SECOND: u32 = 4;
+/// Answered acts of one run kept for retries.
+pub const RECENT_ACTS: usize = 1_024;
+/// Ended runs kept for late outcomes.
+pub const ENDED_RUNS: usize = 1_024;
+/// Tasks kept after their last use.
+pub const TASKS: usize = 4_096;
+/// Streams of one run.
+pub const STREAMS_MAX: usize = 256;
+/// Open acts of one run.
+pub const OPEN_ACTS_MAX: usize = 4_096;
+/// Life of a root delegation that only the operating system vouches for, seconds.
+pub const PEER_ROOT_S: u64 = 8 * 3_600;
+/// Entries after which the control state is written again.
+pub const SNAPSHOT_EVERY: u64 = 8_192;
+/// Parsed delegations kept.
+pub const DELEGATION_CACHE: usize = 4_096;
+/// Longest text of an outcome's detail, a gap's reason and the like, bytes.
+pub const TEXT_MAX_BYTES: usize = 2_048;
+/// Longest correlators (what client and agent say of themselves), bytes; longer ones are kept as their digest.
+pub const CORRELATORS_MAX_BYTES: usize = 8_192;

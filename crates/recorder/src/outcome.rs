@@ -1,0 +1,218 @@
+//! Outcomes: one for each permit, and a place for those that come too late.
+
+use evidence::id::{self, Id};
+use evidence::limits::VALUE_SEALED_MAX_BYTES;
+use evidence::{Kind, Status};
+use serde_json::{Value, json};
+use store::Receipt;
+use tokio::sync::oneshot;
+
+use crate::control::OpenAct;
+use crate::draft::{CauseRef, Draft, Fields, Guard, Place};
+use crate::limits::TEXT_MAX_BYTES;
+use crate::sequencing::{Reply, Written};
+use crate::{Recorder, RecorderError};
+
+/// What came of an act.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Chosen by the reporter; the same id again is the same event again.
+    pub event_id: Id,
+    /// How it went.
+    pub status: Status,
+    /// The result, byte for byte as seen, where it is to be kept.
+    pub result: Option<String>,
+    /// Digest string of the result.
+    pub result_digest: Option<String>,
+    /// Digest string of the frame it came in.
+    pub frame_digest: Option<String>,
+    /// How long it took, microseconds.
+    pub duration_us: Option<u64>,
+    /// Why the status is what it is.
+    pub detail: Option<String>,
+}
+
+/// An outcome that is durable.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// Index of its entry.
+    pub index: u64,
+    /// The log's promise; nothing when it was there before and its batch can no longer be told.
+    pub receipt: Option<Receipt>,
+    /// It came after the outcome had been set to unknown, and stands beside that one.
+    pub late: bool,
+}
+
+/// An outcome that is in the queue; resolves once it is durable.
+#[derive(Debug)]
+pub struct Durable {
+    recorder: Recorder,
+    run: Id,
+    act_id: Id,
+    outcome: Outcome,
+    waiting: oneshot::Receiver<Result<Reply, RecorderError>>,
+}
+
+impl Outcome {
+    /// An outcome without anything to show for it.
+    pub fn bare(event_id: Id, status: Status) -> Self {
+        Self {
+            event_id,
+            status,
+            result: None,
+            result_digest: None,
+            frame_digest: None,
+            duration_us: None,
+            detail: None,
+        }
+    }
+
+    fn fields(&self, act_id: &Id) -> Fields {
+        let text = |value: &Option<String>| value.clone().map(Value::from);
+        let fields = Fields::new()
+            .text("act_id", &id::text(act_id))
+            .text("status", self.status.as_str())
+            .maybe("result_digest", text(&self.result_digest).as_ref())
+            .maybe("frame_digest", text(&self.frame_digest).as_ref())
+            .maybe("duration", self.duration_us.map(|us| json!({"us": us})).as_ref())
+            .maybe("detail", self.detail.as_deref().map(bounded).map(Value::from).as_ref());
+        match &self.result {
+            // a long result is known by its digest; a digest in its place would read as another result
+            Some(result) if result.len() <= VALUE_SEALED_MAX_BYTES => fields.raw("result", result),
+            _ => fields,
+        }
+    }
+
+    /// The same facts as an observation beside the outcome that was recorded first.
+    fn late_fields(&self, act_id: &Id) -> Fields {
+        let payload = json!({
+            "status": self.status.as_str(), "result_digest": self.result_digest, "duration_us": self.duration_us,
+            "detail": self.detail.as_deref().map(bounded),
+        });
+        Fields::new()
+            .text("subtype", "late-outcome")
+            .text("act_id", &id::text(act_id))
+            .json("payload", &payload)
+            .maybe("frame_digest", self.frame_digest.clone().map(Value::from).as_ref())
+    }
+}
+
+impl Durable {
+    /// Waits until the outcome is durable.
+    ///
+    /// Where the run's lease was lost in the meantime, its outcome is `unknown` and stays so: this one is recorded
+    /// beside it.
+    pub async fn wait(self) -> Result<Finished, RecorderError> {
+        let reply = self.waiting.await.map_err(|_| RecorderError::LogUnavailable)??;
+        match reply {
+            Reply::Written(written) => Ok(finished(&written, false)),
+            Reply::Repeat(first) => Ok(self.recorder.finished_before(first.index, false)),
+            Reply::Late => self.recorder.record_late(self.run, self.act_id, &self.outcome).await,
+            Reply::Stale | Reply::Replayed(_) | Reply::Gone => {
+                Err(RecorderError::ActUnknown(id::text(&self.run), id::text(&self.act_id)))
+            }
+        }
+    }
+}
+
+impl Recorder {
+    /// Records the outcome of a permitted act. Returns once it is queued; nothing can refuse it any more.
+    pub fn finish(&self, run: Id, act_id: Id, outcome: Outcome) -> Result<Durable, RecorderError> {
+        let act = self.permitted(&run, &act_id)?;
+        let item = self
+            .0
+            .sealer
+            .item_with_id(Kind::Finished, Place::harness(run, act.stream), outcome.fields(&act_id), outcome.event_id)?
+            .caused_by(CauseRef::Leaf(act.leaf));
+        let guard = Guard::Finishes { act_id: id::text(&act_id), event: id::text(&outcome.event_id) };
+        // After a crash before this is durable: the act is open, and recovery sets it to `unknown`. The reporter keeps
+        // the outcome until it has the receipt, and sends it again: it then stands as a late outcome.
+        let waiting = self.enqueue(Draft::one(guard, item))?;
+        Ok(Durable { recorder: self.clone(), run, act_id, outcome, waiting })
+    }
+
+    /// Sets every open act of a stream (or of the whole run) to `unknown`.
+    pub(crate) async fn abandon(&self, run: Id, stream: Option<u64>, why: &str) -> Result<Vec<String>, RecorderError> {
+        let acts: Vec<String> = {
+            let control = self.control();
+            let open = control.run(&run).map(|run| &run.open).into_iter().flatten();
+            open.filter(|(_, act)| stream.is_none_or(|stream| act.stream == stream)).map(|(id, _)| id.clone()).collect()
+        };
+        for act_id in acts.iter().filter_map(|text| id::parse(text)) {
+            let unknown = Outcome { detail: Some(why.to_owned()), ..Outcome::bare(self.new_id(), Status::Unknown) };
+            self.finish(run, act_id, unknown)?.wait().await?;
+        }
+        Ok(acts)
+    }
+
+    /// The decision of an act that was permitted, whether it is still open or not.
+    fn permitted(&self, run: &Id, act_id: &Id) -> Result<OpenAct, RecorderError> {
+        let (run_text, act_text) = (id::text(run), id::text(act_id));
+        let control = self.control();
+        let state = control.run(run).ok_or_else(|| RecorderError::RunUnknown(run_text.clone()))?;
+        if let Some(open) = state.open.get(&act_text) {
+            return Ok(open.clone());
+        }
+        let answered = state.answered(&act_text).filter(|answered| answered.allowed);
+        let answered = answered.ok_or(RecorderError::ActUnknown(run_text, act_text))?;
+        Ok(OpenAct { index: answered.index, leaf: answered.leaf, stream: 0 })
+    }
+
+    /// Records an outcome that came too late, in a stream of its own; closes that stream where the run has ended.
+    async fn record_late(&self, run: Id, act_id: Id, outcome: &Outcome) -> Result<Finished, RecorderError> {
+        for _ in 0..crate::limits::STALE_RETRIES_MAX {
+            let act = self.permitted(&run, &act_id)?;
+            let stream = self.control().run(&run).map_or(0, crate::control::Run::next_stream);
+            let place = Place::harness(run, stream);
+            let item = self
+                .0
+                .sealer
+                .item_with_id(Kind::Observed, place, outcome.late_fields(&act_id), outcome.event_id)?
+                .caused_by(CauseRef::Leaf(act.leaf));
+            let (act_text, event) = (id::text(&act_id), id::text(&outcome.event_id));
+            match self.append(Draft::one(Guard::Late { act_id: act_text, event, stream }, item)).await? {
+                Reply::Written(written) => {
+                    self.close_late_stream(run, stream, &written).await?;
+                    return Ok(finished(&written, true));
+                }
+                Reply::Repeat(first) => return Ok(self.finished_before(first.index, true)),
+                Reply::Stale => {}
+                _ => return Err(RecorderError::ActUnknown(id::text(&run), id::text(&act_id))),
+            }
+        }
+        Err(RecorderError::Busy)
+    }
+
+    /// A stream opened after the run's manifest is closed by a manifest of its own (format §5, kind 15).
+    async fn close_late_stream(&self, run: Id, stream: u64, written: &Written) -> Result<(), RecorderError> {
+        let ended = self.control().run(&run).is_some_and(|run| run.ended.is_some());
+        let Some(last) = written.leaves.last().filter(|_| ended) else { return Ok(()) };
+        let streams = json!([{"stream": stream, "count": 1, "last": evidence::Digest(*last).hex()}]);
+        let fields = Fields::new()
+            .json("streams", &streams)
+            .json("children", &json!([]))
+            .json("gaps", &json!(0))
+            .text("reason", "late-outcome")
+            .json("open_actions", &json!([]));
+        let item = self.0.sealer.item(Kind::RunEnded, Place::log(run, stream), fields)?;
+        self.append(Draft::one(Guard::Closes { count: 1 }, item)).await.map(drop)
+    }
+
+    /// What a reporter that sends an outcome again is told.
+    fn finished_before(&self, index: u64, late: bool) -> Finished {
+        Finished { index, receipt: self.0.store.receipt(index).ok(), late }
+    }
+}
+
+fn finished(written: &Written, late: bool) -> Finished {
+    Finished { index: written.first, receipt: written.receipts.first().cloned(), late }
+}
+
+/// Text from outside, cut to a length that fits an entry.
+pub(crate) fn bounded(text: &str) -> String {
+    let mut end = text.len().min(TEXT_MAX_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,75 @@
+//! Local key principals: registering and retiring keys, each by a logged event.
+
+use evidence::Kind;
+use evidence::principal::{Principal, PrincipalKind};
+use serde_json::{Value, json};
+
+use crate::draft::{Draft, Fields, Guard, Place};
+use crate::permit::Reason;
+use crate::refusals::Malformed;
+use crate::sequencing::Reply;
+use crate::{Peer, Recorder, RecorderError};
+
+impl Recorder {
+    /// Registers the key of a person or service, once its holder has proved to have it.
+    ///
+    /// Who registers is known as the uid of the peer, so the entry says `inferred`: a later answer can be no surer of
+    /// the person than this step was.
+    pub async fn register_principal(
+        &self,
+        kind: PrincipalKind,
+        sub: &str,
+        key: &Value,
+        proof: &str,
+        display: Option<&Value>,
+        peer: Peer,
+    ) -> Result<(Principal, u64), RecorderError> {
+        let names = self.names();
+        let now_s = self.0.clock.wall_ms() / 1_000;
+        let (principal, jwk) = match identity::registration(&names.issuer, kind, sub, key, proof, now_s) {
+            Ok(registered) => registered,
+            Err(error) => {
+                let refused = RecorderError::Invalid(error.to_string());
+                self.refuse_malformed(&Malformed {
+                    source: format!("uid:{}", peer.uid),
+                    reason: Reason::new("registration-refused", "key-proof", &refused.to_string()),
+                    digest: evidence::Digest::of(proof.as_bytes()).to_string(),
+                })
+                .await?;
+                return Err(refused);
+            }
+        };
+        let fields = Fields::new()
+            .text("change", "principal-registered")
+            .json("principal", &json!(principal))
+            .json("key", &jwk.to_json())
+            .text("thumbprint", &jwk.thumbprint())
+            .maybe("display", display)
+            .json("by", &json!(identity::peer_principal(&names.issuer, peer.uid)))
+            .text("assurance", "inferred");
+        let item = self.0.sealer.item(Kind::KeyOrTrustChanged, Place::LOG, fields)?;
+        match self.append(Draft::one(Guard::None, item)).await? {
+            Reply::Written(written) => Ok((principal, written.first)),
+            _ => Err(RecorderError::LogUnavailable),
+        }
+    }
+
+    /// Retires a key: nothing rests on it from the next decision on.
+    pub async fn retire_principal(&self, thumbprint: &str, peer: Peer) -> Result<u64, RecorderError> {
+        let unknown = || RecorderError::PrincipalUnknown(thumbprint.chars().take(80).collect());
+        let (principal, jwk) = self.control().key(thumbprint).ok_or_else(unknown)?;
+        let fields = Fields::new()
+            .text("change", "principal-retired")
+            .json("principal", &json!(principal))
+            .json("key", &jwk.to_json())
+            .text("thumbprint", thumbprint)
+            .json("by", &json!(identity::peer_principal(&self.names().issuer, peer.uid)))
+            .text("assurance", "inferred");
+        let item = self.0.sealer.item(Kind::KeyOrTrustChanged, Place::LOG, fields)?;
+        let guard = Guard::KeyInForce { thumbprint: thumbprint.to_owned() };
+        match self.append(Draft::one(guard, item)).await? {
+            Reply::Written(written) => Ok(written.first),
+            _ => Err(unknown()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The public files of the log, read back: tiles and entry bundles, checked against each other.
+
+use std::path::{Path, PathBuf};
+
+use tlog::limits::TILE_WIDTH;
+use tlog::proof::{GenerateError, ProofError, verify_consistency};
+use tlog::range::CompactRange;
+use tlog::tile::{TileId, decode_bundle, decode_tile, entries_path};
+use tlog::{Hash, leaf_hash};
+
+use crate::bytes::{to_u64, to_usize};
+use crate::error::{Damage, ReadError};
+use crate::files;
+use crate::limits::{MAX_ENTRY_BUNDLE_BYTES, MAX_TILE_BYTES};
+
+/// What to do when a public file is damaged.
+const ADVICE: &str =
+    "restore the file from a mirror or backup; the signed checkpoint tells whether it is the right one";
+
+/// Entries in a full bundle, as the `u64` that indices are counted in.
+pub(crate) const BUNDLE: u64 = TILE_WIDTH as u64;
+
+/// The directory `log/`.
+#[derive(Debug)]
+pub(crate) struct Tiles {
+    log: PathBuf,
+}
+
+impl Tiles {
+    pub(crate) fn new(log: PathBuf) -> Self {
+        Self { log }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.log
+    }
+
+    /// Bytes of a tile of some tree of at most `published` entries: read under the name that it has at
+    /// the published size, cut to the width asked for. Shaped for the proof functions of `tlog`.
+    pub(crate) fn read(&self, tile: TileId, published: u64) -> Result<Vec<u8>, ReadError> {
+        let beyond = ReadError::NoProof { from: tile.index, size: published };
+        let position = tile.index.saturating_mul(BUNDLE);
+        let stored = TileId::containing(tile.level, position, published).ok_or(beyond)?;
+        let path = self.log.join(stored.path());
+        let mut bytes = files::read_needed(&path, MAX_TILE_BYTES, ADVICE)?;
+        decode_tile(&bytes, stored.width).map_err(|error| self.damage(&path, 0, &error))?;
+        bytes.truncate(usize::from(tile.width) * 32);
+        Ok(bytes)
+    }
+
+    /// The entries `from..to`, all of one bundle of the published size, each checked against the level 0
+    /// tile.
+    pub(crate) fn entries(&self, from: u64, to: u64, published: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        let beyond = || ReadError::OutOfRange { index: from, size: published };
+        let tile = TileId::containing(0, from, published).ok_or_else(beyond)?;
+        let path = self.log.join(entries_path(tile.index, tile.width));
+        let bytes = files::read_needed(&path, MAX_ENTRY_BUNDLE_BYTES, ADVICE)?;
+        let bundle = decode_bundle(&bytes, tile.width).map_err(|error| self.damage(&path, 0, &error))?;
+        let hashes = self.read(tile, published)?;
+        let (hashes, _) = hashes.as_chunks::<32>();
+        let mut offset = 0;
+        let mut entries = Vec::new();
+        for ((index, entry), hash) in (tile.index * BUNDLE..).zip(bundle).zip(hashes) {
+            if (from..to).contains(&index) {
+                if leaf_hash(entry) != *hash {
+                    let problem = format!("entry {index} is not the one in `{tile}`");
+                    return Err(self.damage(&path, offset, &problem));
+                }
+                entries.push(entry.to_vec());
+            }
+            offset += to_u64(entry.len()) + 2;
+        }
+        Ok(entries)
+    }
+
+    /// Leaf hash of an entry, from the level 0 tile.
+    pub(crate) fn leaf(&self, index: u64, published: u64) -> Result<Hash, ReadError> {
+        let beyond = || ReadError::OutOfRange { index, size: published };
+        let tile = TileId::containing(0, index, published).ok_or_else(beyond)?;
+        let bytes = self.read(tile, published)?;
+        let (hashes, _) = bytes.as_chunks::<32>();
+        hashes.get(to_usize(index % BUNDLE)).copied().ok_or_else(beyond)
+    }
+
+    /// Root of the tree of the published size, as the tiles have it.
+    pub(crate) fn root(&self, published: u64) -> Result<Hash, ReadError> {
+        tlog::proof::root(published, &mut |tile| self.read(tile, published))
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Head of the tree of some size up to the published one, proven to be extended by the published
+    /// root.
+    pub(crate) fn range(&self, size: u64, published: u64, root: &Hash) -> Result<CompactRange, ReadError> {
+        let range = tlog::proof::compact_range(size, &mut |tile| self.read(tile, published))
+            .map_err(|error| self.failed(error))?;
+        let path = self.consistency(size, published, published)?;
+        verify_consistency(size, &range.root(), published, root, &path).map_err(|_| {
+            self.contradiction(&format!(
+                "the tiles of size {size} do not lead to the root of size {published}"
+            ))
+        })?;
+        Ok(range)
+    }
+
+    /// Consistency proof between two sizes up to the published one, not verified.
+    pub(crate) fn consistency(&self, old: u64, new: u64, published: u64) -> Result<Vec<Hash>, ReadError> {
+        tlog::proof::consistency_proof(old, new, &mut |tile| self.read(tile, published))
+            .map_err(|error| self.failed(error))
+    }
+
+    /// What to say of a proof that could not be made.
+    pub(crate) fn failed(&self, error: GenerateError<ReadError>) -> ReadError {
+        match error {
+            GenerateError::Read { source, .. } => source,
+            GenerateError::Tile { tile, reason } => self.damage(&self.log.join(tile.path()), 0, &reason),
+            GenerateError::Range(ProofError::Range { start, size, .. }) => {
+                ReadError::NoProof { from: start, size }
+            }
+            other => self.damage(&self.log, 0, &other),
+        }
+    }
+
+    /// Tiles that do not lead to the root they should: one of them is damaged, which one is not known.
+    pub(crate) fn contradiction(&self, problem: &str) -> ReadError {
+        self.damage(&self.log.join("tile"), 0, &problem)
+    }
+
+    fn damage(&self, path: &Path, offset: u64, problem: &impl ToString) -> ReadError {
+        debug_assert!(path.starts_with(&self.log), "only files of this log are read here");
+        Damage::new(path, offset, problem.to_string(), ADVICE).into()
+    }
+}
