@@ -10,7 +10,7 @@ mod register;
 use evidence::jws::{self, Jwk, Signed};
 use evidence::label::{Assurance, Grade};
 use evidence::principal::{Principal, PrincipalKind};
-pub use register::{Registered, Register};
+pub use register::{Register, Registered};
 use serde_json::Value;
 use verify::chain::{self, Failure, Request};
 
@@ -82,7 +82,9 @@ pub fn identify(
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistrationError {
     /// The name cannot stand for a principal.
-    #[error("`{0}` cannot name a principal: use 1 to 64 of a-z, 0-9, `.`, `_`, `@` and `-`, starting with a letter or digit")]
+    #[error(
+        "`{0}` cannot name a principal: use 1 to 64 of a-z, 0-9, `.`, `_`, `@` and `-`, starting with a letter or digit"
+    )]
     Name(String),
     /// The key is not a public Ed25519 JWK.
     #[error("the key of `{0}` is not usable: {1}")]

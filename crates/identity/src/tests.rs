@@ -87,7 +87,10 @@ fn registrations_need_a_name_a_key_and_a_fresh_proof() {
     };
     assert_eq!(attempt("svc-1", &jwk, &proof("svc-1", NOW_S, 1)), Ok(()));
     for name in ["", "uid:1000", "Ciso", "-x", "a b", &"x".repeat(65)] {
-        assert!(matches!(attempt(name, &jwk, &proof(name, NOW_S, 1)), Err(RegistrationError::Name(_))), "{name}");
+        assert!(
+            matches!(attempt(name, &jwk, &proof(name, NOW_S, 1)), Err(RegistrationError::Name(_))),
+            "{name}"
+        );
     }
     assert!(attempt(&"x".repeat(64), &jwk, &proof(&"x".repeat(64), NOW_S, 1)).is_ok());
     assert!(matches!(attempt("a", &json!({}), &proof("a", NOW_S, 1)), Err(RegistrationError::Key(..))));

@@ -12,7 +12,12 @@ use crate::{Active, Peer, Recorder, RecorderError};
 
 impl Recorder {
     /// Brings a policy set into force, unless it is already.
-    pub async fn activate(&self, set: Arc<PolicySet>, source: &str, peer: Peer) -> Result<Active, RecorderError> {
+    pub async fn activate(
+        &self,
+        set: Arc<PolicySet>,
+        source: &str,
+        peer: Peer,
+    ) -> Result<Active, RecorderError> {
         let previous = self.control().policy.clone();
         let in_force = previous.as_ref().filter(|(digest, _)| *digest == set.digest());
         let index = match in_force {

@@ -12,7 +12,7 @@ use crate::control::Run;
 use crate::decided::Request;
 use crate::limits::DELEGATION_CACHE;
 use crate::permit::Reason;
-use crate::{Recorder, RecorderError};
+use crate::{Peer, Recorder, RecorderError};
 
 /// What the control state says about the run of a request, as it stood when we looked.
 #[derive(Debug, Clone)]
@@ -22,6 +22,10 @@ pub(crate) struct View {
     pub(crate) token: Option<String>,
     /// Position of the log-level chain.
     pub(crate) log_index: u64,
+    /// Who asks.
+    pub(crate) peer: Peer,
+    /// When the decision is made, ms.
+    pub(crate) at_ms: u64,
 }
 
 /// The facts of a run that a decision records.
@@ -74,7 +78,7 @@ impl Cache {
 
 impl Recorder {
     /// Looks up the run of a request.
-    pub(crate) fn view(&self, request: &Request) -> Result<View, RecorderError> {
+    pub(crate) fn view(&self, request: &Request, peer: Peer) -> Result<View, RecorderError> {
         let control = self.control();
         let run = open_run(control.run(&request.run), request)?;
         Ok(View {
@@ -87,11 +91,13 @@ impl Recorder {
             },
             token: run.delegations.get(&request.delegation).cloned(),
             log_index: control.log_index,
+            peer,
+            at_ms: self.0.clock.wall_ms(),
         })
     }
 
     /// Checks everything about a request that does not need policy. Never fails: what fails is the act.
-    pub(crate) fn authorize(&self, view: &View, request: &Request, at_ms: u64) -> Authorized {
+    pub(crate) fn authorize(&self, view: &View, request: &Request) -> Authorized {
         let mut found = Authorized {
             args: None,
             args_digest: None,
@@ -100,34 +106,45 @@ impl Recorder {
             thumbprint: None,
             refusal: request.malformed.clone(),
         };
-        if let Err(reason) = self.establish(view, request, at_ms, &mut found) {
+        if let Err(reason) = self.establish(view, request, &mut found) {
             // what was wrong first is the reason; the rest of what could be established stays in the record
             found.refusal.get_or_insert(reason);
         }
         found
     }
 
-    fn establish(&self, view: &View, request: &Request, at_ms: u64, found: &mut Authorized) -> Result<(), Reason> {
+    fn establish(&self, view: &View, request: &Request, found: &mut Authorized) -> Result<(), Reason> {
         let args = arguments(request.args.as_deref())?;
         let digest = evidence::delegation::args_digest(&args);
         let (args, digest) = (found.args.insert(args), found.args_digest.insert(digest));
         let token = view.token.as_deref().ok_or_else(|| {
-            Reason::new("delegation-unknown", "decision-delegation", "the delegation named is not one of this run")
+            Reason::new(
+                "delegation-unknown",
+                "decision-delegation",
+                "the delegation named is not one of this run",
+            )
         })?;
-        let delegation = self.delegation(token).map_err(refusal)?;
+        let delegation = self.delegation(token).map_err(|failure| refusal(&failure))?;
         let delegation = found.delegation.insert(delegation);
-        let act = Act { tool: &request.tool, args: Some(args), args_digest: digest, act_id: request.act_id, at_ms };
+        let act = Act {
+            tool: &request.tool,
+            args: Some(args),
+            args_digest: digest,
+            act_id: request.act_id,
+            at_ms: view.at_ms,
+        };
         // possession first: a proof that holds uses up its counter even where the act is refused
-        let pop = chain::possession(delegation, &request.pop, &act).map_err(refusal)?;
+        let pop = chain::possession(delegation, &request.pop, &act).map_err(|failure| refusal(&failure))?;
         found.pop = Some(pop);
         found.thumbprint = Some(delegation.root.cnf.thumbprint());
-        self.in_force(delegation).map_err(refusal)?;
-        chain::act(delegation, &request.pop, &act).map(drop).map_err(refusal)
+        self.in_force(delegation).map_err(|failure| refusal(&failure))?;
+        chain::act(delegation, &request.pop, &act).map(drop).map_err(|failure| refusal(&failure))
     }
 
     /// The delegation of a token, its signature checked once.
     pub(crate) fn delegation(&self, token: &str) -> Result<Arc<Delegation>, Failure> {
-        let digest = evidence::jws::Signed::parse(token, evidence::jws::DELEGATION).map(|signed| signed.digest());
+        let digest =
+            evidence::jws::Signed::parse(token, evidence::jws::DELEGATION).map(|signed| signed.digest());
         let mut cache = self.0.delegations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = digest.ok().and_then(|digest| cache.get(&digest)) {
             return Ok(known);
@@ -164,13 +181,15 @@ fn open_run<'a>(run: Option<&'a Run>, request: &Request) -> Result<&'a Run, Reco
     Ok(run)
 }
 
-fn refusal(failure: Failure) -> Reason {
+fn refusal(failure: &Failure) -> Reason {
     Reason::new("delegation", failure.step.name(), &failure.text)
 }
 
 /// Arguments must be an I-JSON object, because equal digests must mean equal effects. Absent ones are `{}`.
 fn arguments(text: Option<&str>) -> Result<Map<String, Value>, Reason> {
-    let wrong = |why: &str| Reason::new("args-invalid", "arguments", &format!("the arguments cannot be decided on: {why}"));
+    let wrong = |why: &str| {
+        Reason::new("args-invalid", "arguments", &format!("the arguments cannot be decided on: {why}"))
+    };
     match json::parse_i_json(text.unwrap_or("{}").as_bytes()) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(wrong("they are not an object")),

@@ -164,7 +164,14 @@ impl Control {
         }
     }
 
-    fn start_run(&mut self, id: &str, started: Run, client: Option<String>, command: Option<(String, String)>, index: u64) {
+    fn start_run(
+        &mut self,
+        id: &str,
+        started: Run,
+        client: Option<String>,
+        command: Option<(String, String)>,
+        index: u64,
+    ) {
         if let Some(client) = client {
             let task = self.tasks.entry(client).or_insert_with(|| Task {
                 txn: started.txn.clone(),
@@ -180,7 +187,8 @@ impl Control {
         // a writer that joins finds the run there; only the first entry makes it
         self.runs.entry(id.to_owned()).or_insert(started);
         while self.tasks.len() > limits::TASKS {
-            let oldest = self.tasks.iter().min_by_key(|(_, task)| task.last).map(|(client, _)| client.clone());
+            let oldest =
+                self.tasks.iter().min_by_key(|(_, task)| task.last).map(|(client, _)| client.clone());
             oldest.map(|client| self.tasks.remove(&client));
         }
     }
@@ -193,7 +201,8 @@ impl Control {
 
     /// Moves a run that has just ended to the queue of those that may be forgotten.
     fn retire_run(&mut self, id: &str) {
-        let ended = self.runs.get(id).is_some_and(|run| run.ended.is_some()) && !self.ended.iter().any(|run| run == id);
+        let ended = self.runs.get(id).is_some_and(|run| run.ended.is_some())
+            && !self.ended.iter().any(|run| run == id);
         if !ended {
             return;
         }
@@ -217,6 +226,8 @@ pub(crate) mod hex32 {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = String::deserialize(deserializer)?;
-        Digest::from_hex(&text).map(|digest| digest.0).ok_or_else(|| de::Error::custom("64 hex digits are expected"))
+        Digest::from_hex(&text)
+            .map(|digest| digest.0)
+            .ok_or_else(|| de::Error::custom("64 hex digits are expected"))
     }
 }

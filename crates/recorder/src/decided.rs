@@ -13,7 +13,7 @@ use crate::draft::{Draft, Fields, Guard, Place, long_value};
 use crate::limits::CORRELATORS_MAX_BYTES;
 use crate::permit::{Answer, Reason, Refusal};
 use crate::sequencing::Reply;
-use crate::{Active, Peer, Recorder, RecorderError};
+use crate::{Active, Recorder, RecorderError};
 
 /// One proposed act, as an enforcement point saw it.
 #[derive(Debug, Clone)]
@@ -118,14 +118,17 @@ impl Decided {
 
 impl Recorder {
     /// Decides an act: nothing that is not authorized is put to the policy.
-    pub(crate) fn decide(&self, view: &View, request: &Request, authorized: &Authorized, at_ms: u64) -> Decided {
+    pub(crate) fn decide(&self, view: &View, request: &Request, authorized: &Authorized) -> Decided {
         let policy = self.policy();
         let class = policy.set.classify(&request.tool, request.definition_digest.as_deref());
         let class = serde_json::to_value(class).unwrap_or_default();
         let args_fit = request.args.as_deref().is_none_or(|args| args.len() <= VALUE_SEALED_MAX_BYTES);
-        let capture = Capture { args: if args_fit { Mode::Sealed } else { Mode::Digest }, ..Capture::default() };
+        let capture =
+            Capture { args: if args_fit { Mode::Sealed } else { Mode::Digest }, ..Capture::default() };
         let outcome = match (&authorized.refusal, policy_request(authorized)) {
-            (None, Some((args, tools))) => Some(policy.set.decide(&action(view, request, authorized, &args, &tools, at_ms))),
+            (None, Some((args, tools))) => {
+                Some(policy.set.decide(&action(view, request, authorized, &args, &tools)))
+            }
             _ => None,
         };
         let reason = authorized.refusal.clone().or_else(|| refusal_of(outcome.as_ref()));
@@ -139,11 +142,9 @@ impl Recorder {
         request: &Request,
         authorized: &Authorized,
         decision: &Decided,
-        peer: Peer,
-        at_ms: u64,
     ) -> Result<Draft, RecorderError> {
         let place = Place::harness(request.run, request.stream);
-        let fields = identity_fields(view, request, authorized, peer, at_ms);
+        let fields = identity_fields(view, request, authorized);
         let fields = act_fields(fields, request, authorized);
         let fields = verdict_fields(fields, view, decision);
         let item = self.0.sealer.item(Kind::Decided, place, fields)?;
@@ -163,19 +164,17 @@ impl Recorder {
         view: &View,
         request: &Request,
         reason: Reason,
-        peer: Peer,
-        at_ms: u64,
     ) -> Result<Answer, RecorderError> {
         if !self.may_record_refusal(&request.source(), &request.frame_digest) {
             return Ok(Answer::counted(reason));
         }
-        let mut authorized = self.authorize(view, request, at_ms);
+        let mut authorized = self.authorize(view, request);
         // the proof is evidence of the attempt, but it uses up nothing
         (authorized.pop, authorized.refusal) = (None, Some(reason));
-        let decision = self.decide(view, request, &authorized, at_ms);
+        let decision = self.decide(view, request, &authorized);
         // a fresh act id: the first decision keeps the name that was tried again
         let renamed = Request { act_id: self.new_id(), ..request.clone() };
-        let draft = self.decided_draft(view, &renamed, &authorized, &decision, peer, at_ms)?;
+        let draft = self.decided_draft(view, &renamed, &authorized, &decision)?;
         match self.append(draft).await? {
             Reply::Written(written) => Ok(Answer::Refused(Refusal {
                 index: Some(written.first),
@@ -194,7 +193,9 @@ fn refusal_of(outcome: Option<&policy::Decision>) -> Option<Reason> {
     match (outcome.verdict, &outcome.reason) {
         (policy::Verdict::Allow, _) => None,
         (policy::Verdict::Deny, Some(reason)) => Some(Reason::new(reason.code, "policy", &reason.text)),
-        (policy::Verdict::Deny, None) => Some(Reason::new("forbidden", "policy", "the policy does not allow it")),
+        (policy::Verdict::Deny, None) => {
+            Some(Reason::new("forbidden", "policy", "the policy does not allow it"))
+        }
     }
 }
 
@@ -220,7 +221,6 @@ fn action<'a>(
     authorized: &'a Authorized,
     args: &'a Value,
     tools: &'a [String],
-    now_ms: u64,
 ) -> ActionRequest<'a> {
     let root = authorized.delegation.as_deref().map(|delegation| &delegation.root);
     let (principal, holder) = (&view.run.principal, &view.run.holder);
@@ -232,7 +232,11 @@ fn action<'a>(
             assurance: principal_assurance(&view.run.grade),
             grade: &view.run.grade,
         },
-        agent: RequestAgent { id: &holder.id, key: authorized.thumbprint.as_deref().unwrap_or(&holder.key), assurance: &holder.asr },
+        agent: RequestAgent {
+            id: &holder.id,
+            key: authorized.thumbprint.as_deref().unwrap_or(&holder.key),
+            assurance: &holder.asr,
+        },
         operation: &request.operation,
         tool: &request.tool,
         definition: request.definition_digest.as_deref(),
@@ -247,7 +251,7 @@ fn action<'a>(
             purpose: root.map(|root| root.purpose.as_str()),
         },
         run: &view.run.id,
-        now_ms,
+        now_ms: view.at_ms,
         root: request.root_dir.as_deref(),
     }
 }
@@ -256,12 +260,12 @@ fn principal_assurance(grade: &str) -> &'static str {
     if grade == "key-signed" { Assurance::IssuerAsserted.as_str() } else { Assurance::Inferred.as_str() }
 }
 
-fn identity_fields(view: &View, request: &Request, authorized: &Authorized, peer: Peer, at_ms: u64) -> Fields {
+fn identity_fields(view: &View, request: &Request, authorized: &Authorized) -> Fields {
     let run = &view.run;
     let pop = if authorized.pop.is_some() { "verified" } else { "not-accepted" };
     let credential = json!({
         "type": if run.grade == "key-signed" { "local-key" } else { "peer-cred" },
-        "uid": peer.uid, "pid": peer.pid, "pop": pop,
+        "uid": view.peer.uid, "pid": view.peer.pid, "pop": pop,
     });
     let assurance = json!({
         "principal": principal_assurance(&run.grade), "holder": run.holder.asr, "grade": run.grade,
@@ -275,7 +279,7 @@ fn identity_fields(view: &View, request: &Request, authorized: &Authorized, peer
         .json("assurance", &assurance)
         .text("chain", &request.delegation)
         .text("pop", &request.pop)
-        .json("decided_at_ms", &json!(at_ms))
+        .json("decided_at_ms", &json!(view.at_ms))
         .json("credential", &credential)
         .json("enforcement_point", &request.enforcement_point)
         .json("correlators", &bounded(&request.correlators))
@@ -313,7 +317,8 @@ fn verdict_fields(fields: Fields, view: &View, decision: &Decided) -> Fields {
         .maybe("reason", decision.reason.as_ref().map(|reason| json!(reason)).as_ref());
     let Some(outcome) = &decision.outcome else { return fields };
     let request = evidence::json::jcs_text(&outcome.request);
-    let request = if request.len() > VALUE_SEALED_MAX_BYTES { long_value(&request) } else { outcome.request.clone() };
+    let request =
+        if request.len() > VALUE_SEALED_MAX_BYTES { long_value(&request) } else { outcome.request.clone() };
     fields
         .json("request", &request)
         .json("determining", &json!(outcome.determining))

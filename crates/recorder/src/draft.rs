@@ -242,7 +242,13 @@ pub(crate) fn long_value(text: &str) -> Value {
 
 impl Item {
     /// The entry, once its place in time and chain is known.
-    pub(crate) fn entry(&self, observed_ms: u64, seq: u64, prev: [u8; 32], previous: Option<[u8; 32]>) -> Entry {
+    pub(crate) fn entry(
+        &self,
+        observed_ms: u64,
+        seq: u64,
+        prev: [u8; 32],
+        previous: Option<[u8; 32]>,
+    ) -> Entry {
         let causes = self.causes.iter().filter_map(|cause| match cause {
             CauseRef::Leaf(leaf) => Some(Cause::Here(*leaf)),
             CauseRef::Previous => previous.map(Cause::Here),

@@ -42,6 +42,7 @@ pub use lease::Lease;
 pub use open::{Keys, Parts, origin_of};
 pub use outcome::{Durable, Finished, Outcome};
 pub use permit::{Answer, Leased, Permit, Reason, Refusal};
+pub use principals::Registration;
 pub use refusals::Malformed;
 pub use runs::{Client, Ended, Gap, Observation, OpenRun, Opened, Renewal, Server};
 
@@ -110,20 +111,19 @@ impl Recorder {
     /// The same proof with the same `act_id` again is a retry: it gets the first answer and never a second permit.
     pub async fn begin(&self, request: Request, peer: Peer) -> Result<Answer, RecorderError> {
         for _ in 0..limits::STALE_RETRIES_MAX {
-            let at_ms = self.0.clock.wall_ms();
-            let view = self.view(&request)?;
-            let authorized = self.authorize(&view, &request, at_ms);
-            let decision = self.decide(&view, &request, &authorized, at_ms);
+            let view = self.view(&request, peer)?;
+            let authorized = self.authorize(&view, &request);
+            let decision = self.decide(&view, &request, &authorized);
             if !decision.allows() && !self.may_record_refusal(&request.source(), &request.frame_digest) {
                 return Ok(Answer::counted(decision.into_reason()));
             }
-            let draft = self.decided_draft(&view, &request, &authorized, &decision, peer, at_ms)?;
+            let draft = self.decided_draft(&view, &request, &authorized, &decision)?;
             // Durable once this returns. After a crash before it: nothing is recorded, and nothing was permitted. After
             // a crash behind it: the log shows a decision without outcome, which recovery turns into `unknown`.
             match self.append(draft).await? {
                 Reply::Written(written) => return Ok(self.answer(&request, decision, &written)),
-                Reply::Repeat(first) => return Ok(self.first_answer(&request, first)),
-                Reply::Replayed(reason) => return self.refuse(&view, &request, reason, peer, at_ms).await,
+                Reply::Repeat(first) => return Ok(self.first_answer(&request, &first)),
+                Reply::Replayed(reason) => return self.refuse(&view, &request, reason).await,
                 // a run ended, a policy or a key changed between our look at the state and our turn: look again
                 Reply::Stale => {}
                 Reply::Late | Reply::Gone => return Err(RecorderError::RunEnded(request.run_text())),
@@ -163,7 +163,10 @@ impl Recorder {
     }
 
     /// Queues a draft; the receiver resolves once what it wrote is durable.
-    fn enqueue(&self, draft: Draft) -> Result<oneshot::Receiver<Result<Reply, RecorderError>>, RecorderError> {
+    fn enqueue(
+        &self,
+        draft: Draft,
+    ) -> Result<oneshot::Receiver<Result<Reply, RecorderError>>, RecorderError> {
         let (done, waiting) = oneshot::channel();
         let promised = draft.is_promised();
         let deliver = move |sequenced: Result<store::Sequenced<Reply>, store::AppendError>| {

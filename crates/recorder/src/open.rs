@@ -63,8 +63,13 @@ impl Recorder {
         let entropy = Arc::clone(&parts.entropy);
         let random = Box::new(move |buffer: &mut [u8]| entropy.fill(buffer));
         let directory = parts.data.join("local");
-        let mut config =
-            store::Config::new(directory.clone(), parts.data.clone(), origin.clone(), parts.keys.log.clone(), random);
+        let mut config = store::Config::new(
+            directory.clone(),
+            parts.data.clone(),
+            origin.clone(),
+            parts.keys.log.clone(),
+            random,
+        );
         config.segment_bytes = parts.segment_bytes.unwrap_or(config.segment_bytes);
         let opening = Store::open(config)?;
         let reader = opening.reader();
@@ -138,7 +143,8 @@ impl Recorder {
     /// A log that was made with other keys is not continued with these.
     fn check_keys(&self, opener: &Opener) -> Result<(), OpenError> {
         let (_, fields) = opener.open(1)?;
-        let recorded = fields.as_ref().and_then(|fields| fields.get(Kind::LogGenesis, "issuer_key")).unwrap_or_default();
+        let recorded =
+            fields.as_ref().and_then(|fields| fields.get(Kind::LogGenesis, "issuer_key")).unwrap_or_default();
         if recorded == evidence::json::jcs_text(&self.0.names.issuer_key.to_json()) {
             Ok(())
         } else {
@@ -198,7 +204,8 @@ impl Opener {
     }
 
     fn fields(&self, index: u64, entry: &Entry) -> Result<Option<FieldSet>, OpenError> {
-        let KeySlot::Present(wrapped) = self.reader.key(index).map_err(|error| unreadable(index, &error))? else {
+        let KeySlot::Present(wrapped) = self.reader.key(index).map_err(|error| unreadable(index, &error))?
+        else {
             return Ok(None);
         };
         let Some(sealed) = self.reader.body(index).map_err(|error| unreadable(index, &error))? else {
@@ -209,7 +216,8 @@ impl Opener {
         let key = body::unwrap_key(&wrapped, &self.kek, &log_id, &entry.event_id)
             .map_err(|_| OpenError::OtherKeys("tenant key"))?;
         let binding = Binding { log_id: &log_id, event_id: &entry.event_id, fields_root: &entry.fields_root };
-        let fields = body::open(&sealed, &key, entry.fields, binding).map_err(|error| unreadable(index, &error))?;
+        let fields =
+            body::open(&sealed, &key, entry.fields, binding).map_err(|error| unreadable(index, &error))?;
         if fields.root(entry.kind) != entry.fields_root {
             return Err(unreadable(index, &"its fields are not the ones it commits to"));
         }

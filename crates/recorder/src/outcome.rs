@@ -122,7 +122,12 @@ impl Recorder {
         let item = self
             .0
             .sealer
-            .item_with_id(Kind::Finished, Place::harness(run, act.stream), outcome.fields(&act_id), outcome.event_id)?
+            .item_with_id(
+                Kind::Finished,
+                Place::harness(run, act.stream),
+                outcome.fields(&act_id),
+                outcome.event_id,
+            )?
             .caused_by(CauseRef::Leaf(act.leaf));
         let guard = Guard::Finishes { act_id: id::text(&act_id), event: id::text(&outcome.event_id) };
         // After a crash before this is durable: the act is open, and recovery sets it to `unknown`. The reporter keeps
@@ -132,14 +137,22 @@ impl Recorder {
     }
 
     /// Sets every open act of a stream (or of the whole run) to `unknown`.
-    pub(crate) async fn abandon(&self, run: Id, stream: Option<u64>, why: &str) -> Result<Vec<String>, RecorderError> {
+    pub(crate) async fn abandon(
+        &self,
+        run: Id,
+        stream: Option<u64>,
+        why: &str,
+    ) -> Result<Vec<String>, RecorderError> {
         let acts: Vec<String> = {
             let control = self.control();
             let open = control.run(&run).map(|run| &run.open).into_iter().flatten();
-            open.filter(|(_, act)| stream.is_none_or(|stream| act.stream == stream)).map(|(id, _)| id.clone()).collect()
+            open.filter(|(_, act)| stream.is_none_or(|stream| act.stream == stream))
+                .map(|(id, _)| id.clone())
+                .collect()
         };
         for act_id in acts.iter().filter_map(|text| id::parse(text)) {
-            let unknown = Outcome { detail: Some(why.to_owned()), ..Outcome::bare(self.new_id(), Status::Unknown) };
+            let unknown =
+                Outcome { detail: Some(why.to_owned()), ..Outcome::bare(self.new_id(), Status::Unknown) };
             self.finish(run, act_id, unknown)?.wait().await?;
         }
         Ok(acts)

@@ -133,7 +133,11 @@ impl Recorder {
     pub(crate) fn answer(&self, request: &Request, decision: Decided, written: &Written) -> Answer {
         let receipt = written.receipts.first().cloned();
         let Some(leaf) = written.leaves.first().copied().filter(|_| decision.allows()) else {
-            return Answer::Refused(Refusal { index: Some(written.first), reason: decision.into_reason(), receipt });
+            return Answer::Refused(Refusal {
+                index: Some(written.first),
+                reason: decision.into_reason(),
+                receipt,
+            });
         };
         Answer::Allowed(Permit {
             recorder: self.clone(),
@@ -149,9 +153,13 @@ impl Recorder {
     }
 
     /// The answer to a retry: the first one, without a second permit.
-    pub(crate) fn first_answer(&self, request: &Request, first: First) -> Answer {
+    pub(crate) fn first_answer(&self, request: &Request, first: &First) -> Answer {
         if !first.allowed {
-            let reason = Reason::new("refused-before", "repeat", "this act was refused before; see the first decision");
+            let reason = Reason::new(
+                "refused-before",
+                "repeat",
+                "this act was refused before; see the first decision",
+            );
             return Answer::Refused(Refusal { index: Some(first.index), reason, receipt: None });
         }
         Answer::Allowed(Permit {

@@ -1,7 +1,9 @@
 //! Local key principals: registering and retiring keys, each by a logged event.
 
 use evidence::Kind;
+use evidence::jws::Jwk;
 use evidence::principal::{Principal, PrincipalKind};
+use identity::RegistrationError;
 use serde_json::{Value, json};
 
 use crate::draft::{Draft, Fields, Guard, Place};
@@ -10,6 +12,27 @@ use crate::refusals::Malformed;
 use crate::sequencing::Reply;
 use crate::{Peer, Recorder, RecorderError};
 
+/// A key to be registered.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Human or service.
+    pub kind: PrincipalKind,
+    /// Its name at this issuer.
+    pub sub: String,
+    /// The public JWK.
+    pub key: Value,
+    /// `deeds-key-proof+jwt`: the key is held.
+    pub proof: String,
+    /// Erasable names for people to read.
+    pub display: Option<Value>,
+}
+
+impl Registration {
+    fn check(&self, issuer: &str, now_s: u64) -> Result<(Principal, Jwk), RegistrationError> {
+        identity::registration(issuer, self.kind, &self.sub, &self.key, &self.proof, now_s)
+    }
+}
+
 impl Recorder {
     /// Registers the key of a person or service, once its holder has proved to have it.
     ///
@@ -17,23 +40,19 @@ impl Recorder {
     /// the person than this step was.
     pub async fn register_principal(
         &self,
-        kind: PrincipalKind,
-        sub: &str,
-        key: &Value,
-        proof: &str,
-        display: Option<&Value>,
+        registration: &Registration,
         peer: Peer,
     ) -> Result<(Principal, u64), RecorderError> {
         let names = self.names();
         let now_s = self.0.clock.wall_ms() / 1_000;
-        let (principal, jwk) = match identity::registration(&names.issuer, kind, sub, key, proof, now_s) {
+        let (principal, jwk) = match registration.check(&names.issuer, now_s) {
             Ok(registered) => registered,
             Err(error) => {
                 let refused = RecorderError::Invalid(error.to_string());
                 self.refuse_malformed(&Malformed {
                     source: format!("uid:{}", peer.uid),
                     reason: Reason::new("registration-refused", "key-proof", &refused.to_string()),
-                    digest: evidence::Digest::of(proof.as_bytes()).to_string(),
+                    digest: evidence::Digest::of(registration.proof.as_bytes()).to_string(),
                 })
                 .await?;
                 return Err(refused);
@@ -44,7 +63,7 @@ impl Recorder {
             .json("principal", &json!(principal))
             .json("key", &jwk.to_json())
             .text("thumbprint", &jwk.thumbprint())
-            .maybe("display", display)
+            .maybe("display", registration.display.as_ref())
             .json("by", &json!(identity::peer_principal(&names.issuer, peer.uid)))
             .text("assurance", "inferred");
         let item = self.0.sealer.item(Kind::KeyOrTrustChanged, Place::LOG, fields)?;

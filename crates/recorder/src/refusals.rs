@@ -52,15 +52,25 @@ const FULL: u64 = REFUSAL_BURST as u64 * 1_000;
 impl Rates {
     /// Whether one more refusal of this source is recorded by itself; otherwise it is counted here.
     fn admit(&mut self, source: &str, digest: &str, wall_ms: u64, monotonic_ms: u64) -> bool {
-        let rate = self.0.entry(source.to_owned()).or_insert(Rate { tokens: FULL, refilled_ms: monotonic_ms, counted: None });
+        let rate = self.0.entry(source.to_owned()).or_insert(Rate {
+            tokens: FULL,
+            refilled_ms: monotonic_ms,
+            counted: None,
+        });
         let elapsed = monotonic_ms.saturating_sub(rate.refilled_ms);
-        rate.tokens = rate.tokens.saturating_add(elapsed.saturating_mul(u64::from(REFUSALS_PER_SECOND))).min(FULL);
+        rate.tokens =
+            rate.tokens.saturating_add(elapsed.saturating_mul(u64::from(REFUSALS_PER_SECOND))).min(FULL);
         rate.refilled_ms = monotonic_ms;
         if rate.tokens >= 1_000 {
             rate.tokens -= 1_000;
             return true;
         }
-        let counted = rate.counted.get_or_insert(Counted { count: 0, first_ms: wall_ms, last_ms: wall_ms, list: [0; 32] });
+        let counted = rate.counted.get_or_insert(Counted {
+            count: 0,
+            first_ms: wall_ms,
+            last_ms: wall_ms,
+            list: [0; 32],
+        });
         counted.count += 1;
         counted.last_ms = wall_ms;
         counted.list = Digest::of_parts(&[&counted.list, digest.as_bytes()]).0;
@@ -124,7 +134,8 @@ impl Recorder {
                 .json("list_digest", &Value::from(Digest(counted.list).to_string()))
                 .text("source", &bounded(&source));
             // into the chain of its run while that is open, so that the run's evidence is complete
-            let run = id::parse(&source).filter(|run| self.control().run(run).is_some_and(|run| run.ended.is_none()));
+            let run = id::parse(&source)
+                .filter(|run| self.control().run(run).is_some_and(|run| run.ended.is_none()));
             let (place, guard) = match run {
                 Some(run) => (Place::log(run, 0), Guard::RunOpen),
                 None => (Place { run: LOG_LEVEL, ..Place::LOG }, Guard::None),

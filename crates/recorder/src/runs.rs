@@ -121,7 +121,8 @@ impl Recorder {
             };
             let started = self.started_item(&open, &identified, &task, &root, place)?;
             let delegated = self.delegated_item(&open, &identified, &token, &root, place.of())?;
-            let draft = Draft { guard: place.guard(), items: vec![started, delegated.caused_by(CauseRef::Previous)] };
+            let draft =
+                Draft { guard: place.guard(), items: vec![started, delegated.caused_by(CauseRef::Previous)] };
             // After a crash before this is durable the writer has no run and asks again; behind it the run waits out
             // its grace period and ends as lost.
             match self.append(draft).await? {
@@ -145,7 +146,13 @@ impl Recorder {
     }
 
     /// Issues a fresh root for the same task, when the old one is near its end.
-    pub async fn renew(&self, run: Id, stream: u64, open: OpenRun, peer: Peer) -> Result<Renewal, RecorderError> {
+    pub async fn renew(
+        &self,
+        run: Id,
+        stream: u64,
+        open: OpenRun,
+        peer: Peer,
+    ) -> Result<Renewal, RecorderError> {
         let identified = match self.identified(open.root_request.as_deref(), peer) {
             Ok(identified) => identified,
             Err(failure) => return Err(self.refuse_request(&open, failure, peer).await?),
@@ -174,7 +181,13 @@ impl Recorder {
     ///
     /// The first stream ends the run: what is still open becomes `unknown`, then the manifest is written. Another
     /// stream just stops; its chain is listed in the manifest.
-    pub async fn end_stream(&self, run: Id, stream: u64, reason: &str, gaps: u64) -> Result<Ended, RecorderError> {
+    pub async fn end_stream(
+        &self,
+        run: Id,
+        stream: u64,
+        reason: &str,
+        gaps: u64,
+    ) -> Result<Ended, RecorderError> {
         self.forget_lease(run, stream);
         self.flush_refusals(Some(&run)).await?;
         let why = format!("the run ended ({}) before an outcome was reported", bounded(reason));
@@ -204,11 +217,16 @@ impl Recorder {
             .json("count", &json!(gap.count))
             .maybe("digest", gap.digest.map(Value::from).as_ref())
             .maybe("detail", gap.detail.as_deref().map(bounded).map(Value::from).as_ref());
-        self.into_run(Kind::Gap, Place::harness(run, stream), fields, None).await
+        self.append_to_run(Kind::Gap, Place::harness(run, stream), fields, None).await
     }
 
     /// Records something that was seen in the path and is not an act.
-    pub async fn observe(&self, run: Id, stream: u64, seen: Observation) -> Result<Option<u64>, RecorderError> {
+    pub async fn observe(
+        &self,
+        run: Id,
+        stream: u64,
+        seen: Observation,
+    ) -> Result<Option<u64>, RecorderError> {
         let digest = seen.frame_digest.clone().unwrap_or_default();
         if seen.refusal && !self.may_record_refusal(&id::text(&run), &digest) {
             return Ok(None);
@@ -223,10 +241,10 @@ impl Recorder {
             .maybe("count", seen.count.map(Value::from).as_ref())
             .maybe("act_id", seen.act_id.as_ref().map(|act| Value::from(id::text(act))).as_ref())
             .maybe("frame_digest", seen.frame_digest.map(Value::from).as_ref());
-        self.into_run(Kind::Observed, Place::harness(run, stream), fields, act_leaf).await.map(Some)
+        self.append_to_run(Kind::Observed, Place::harness(run, stream), fields, act_leaf).await.map(Some)
     }
 
-    async fn into_run(
+    async fn append_to_run(
         &self,
         kind: Kind,
         place: Place,
@@ -305,9 +323,12 @@ impl Recorder {
             .unwrap_or_else(|| id::text(&self.new_id()));
         let inst = id::text(&self.new_id());
         let holder = match named {
-            Some((id, kind)) => Holder { id, inst, kind, asr: Assurance::DelegatorAsserted.as_str().into(), key },
+            Some((id, kind)) => {
+                Holder { id, inst, kind, asr: Assurance::DelegatorAsserted.as_str().into(), key }
+            }
             None => {
-                let id = known.map_or_else(|| inferred_holder(&open.client, peer), |task| task.holder.clone());
+                let id =
+                    known.map_or_else(|| inferred_holder(&open.client, peer), |task| task.holder.clone());
                 Holder { id, inst, kind: PrincipalKind::Agent, asr: Assurance::Inferred.as_str().into(), key }
             }
         };
@@ -429,7 +450,8 @@ impl Recorder {
         let (streams, listed, recorded_gaps) = {
             let control = self.control();
             let state: &Run = control.run(&run).ok_or_else(|| RecorderError::RunUnknown(id::text(&run)))?;
-            let streams: Vec<(u64, u64)> = state.streams.iter().map(|(stream, head)| (*stream, head.count)).collect();
+            let streams: Vec<(u64, u64)> =
+                state.streams.iter().map(|(stream, head)| (*stream, head.count)).collect();
             let listed = state.streams.iter().map(|(stream, head)| {
                 json!({"stream": stream, "count": head.count, "last": Digest(head.last).hex()})
             });

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use evidence::limits::DECISION_AGE_MAX_MS;
 use evidence::Kind;
+use evidence::limits::DECISION_AGE_MAX_MS;
 use serde_json::json;
 use store::{NewEntry, Prepare, Receipt};
 
@@ -115,7 +115,9 @@ impl Sequencing {
             .json("before_ms", &json!(expected))
             .json("after_ms", &json!(wall))
             .text("reason", "the wall clock moved against the monotonic clock");
-        match self.sealer.item(Kind::ClockAdjusted, Place::LOG, fields) {
+        // a log that was just made got its id after this sealer
+        let sealer = Sealer { log_id: control.log_id, ..self.sealer.clone() };
+        match sealer.item(Kind::ClockAdjusted, Place::LOG, fields) {
             // this entry alone may carry a time below the last one
             Ok(item) => drop(write(control, item, wall, None, out)),
             Err(error) => tracing::error!(%error, "a moved clock could not be recorded"),
@@ -204,7 +206,11 @@ fn repeated(run: &Run, act_id: &str, pop: &[u8; 32]) -> Result<(), Reply> {
             allowed: answered.allowed,
         }));
     }
-    Err(Reply::Replayed(Reason::new("act-decided", "pop-replayed", "this act was decided before, with another proof")))
+    Err(Reply::Replayed(Reason::new(
+        "act-decided",
+        "pop-replayed",
+        "this act was decided before, with another proof",
+    )))
 }
 
 fn unused(control: &Control, accepted: Option<&(String, u64)>) -> Result<(), Reply> {
@@ -216,7 +222,9 @@ fn unused(control: &Control, accepted: Option<&(String, u64)>) -> Result<(), Rep
     if admits {
         return Ok(());
     }
-    let text = format!("the counter {counter} of this proof of possession was used before or lies beyond the window");
+    let text = format!(
+        "the counter {counter} of this proof of possession was used before or lies beyond the window"
+    );
     Err(Reply::Replayed(Reason::new("proof-replayed", "pop-replayed", &text)))
 }
 
@@ -251,4 +259,3 @@ fn late_repeated(run: &Run, act_id: &str, event: &str) -> Result<(), Reply> {
         None => Ok(()),
     }
 }
-

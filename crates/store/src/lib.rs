@@ -220,8 +220,8 @@ impl<P: Prepare> Store<P> {
         }
     }
 
-    /// A receipt for an entry that is durable, for somebody who lost the first one. While the entry's
-    /// journal frame is there it is the very same receipt, later one for a batch of this entry alone.
+    /// A receipt for an entry that is durable, for somebody who lost the first one. Until the entry is
+    /// published it is the very same receipt, later one for a batch of this entry alone.
     pub fn receipt(&self, index: u64) -> Result<Receipt, ReadError> {
         self.reader().receipt(index, &self.signer)
     }
@@ -266,10 +266,10 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
         .unwrap_or_else(|error| fatal(format_args!("cannot start the thread `{name}`: {error}")))
 }
 
-#[cfg(test)]
-mod tests;
-
 /// The key that checkpoints are verified with, as a C2SP vkey; `None` where `origin` cannot name a key.
 pub fn log_vkey(origin: &str, key: &ed25519_dalek::VerifyingKey) -> Option<String> {
     tlog::note::VerifierKey::ed25519(origin, *key).ok().map(|key| key.to_string())
 }
+
+#[cfg(test)]
+mod tests;

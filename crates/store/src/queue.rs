@@ -92,8 +92,8 @@ mod tests {
         assert_eq!(queue.pop(), Some(1));
         assert!(matches!(queue.push(3), Err(Refused::Full(3))));
         assert_eq!(queue.wait(), Some(2));
-        assert_eq!(queue.pop(), Some(1));
-        assert!(queue.push(3).is_ok());
+        assert_eq!(queue.pop(), Some(2));
+        assert!(queue.push(4).is_ok());
     }
 
     #[test]

@@ -172,16 +172,14 @@ impl Reader {
     pub(crate) fn receipt(&self, index: u64, signer: &SigningKey) -> Result<Receipt, ReadError> {
         let missing = || ReadError::OutOfRange { index, size: self.size() };
         let log_id = self.log_id().ok_or_else(missing)?;
-        let issued = match self.frame_unless(index, |progress| index < progress.published_size())? {
-            Some(frame) => {
-                let leaves: Vec<Hash> =
-                    (0..frame.count()).filter_map(|position| frame.entry(position)).map(leaf_hash).collect();
-                receipt::issue(log_id, frame.header.first, &leaves, frame.header.root, signer)
-            }
-            None => {
-                let leaves = [leaf_hash(&self.entry(index)?)];
-                receipt::issue(log_id, index, &leaves, self.root(index + 1)?, signer)
-            }
+        let is_published = |progress: &Progress| index < progress.published_size();
+        let issued = if let Some(frame) = self.frame_unless(index, is_published)? {
+            let entries = (0..frame.count()).filter_map(|position| frame.entry(position));
+            let leaves: Vec<Hash> = entries.map(leaf_hash).collect();
+            receipt::issue(log_id, frame.header.first, &leaves, frame.header.root, signer)
+        } else {
+            let leaves = [leaf_hash(&self.entry(index)?)];
+            receipt::issue(log_id, index, &leaves, self.root(index + 1)?, signer)
         };
         issued.into_iter().find(|receipt| receipt.index == index).ok_or_else(missing)
     }

@@ -103,7 +103,9 @@ impl Change {
             Kind::RunStarted => run_started(&fields),
             Kind::Delegated => delegated(&fields),
             Kind::Decided => decided(&fields),
-            Kind::Finished => Ok(Self::Finished { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) }),
+            Kind::Finished => {
+                Ok(Self::Finished { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) })
+            }
             Kind::Observed if fields.get::<String>("subtype")? == "late-outcome" => {
                 Ok(Self::LateOutcome { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) })
             }
@@ -147,7 +149,11 @@ pub(crate) fn command_digest(server: &Value) -> String {
 
 fn delegated(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let holder: Holder = fields.get("holder")?;
-    Ok(Change::Delegated { digest: fields.get("digest")?, token: fields.get("token")?, thumbprint: holder.key })
+    Ok(Change::Delegated {
+        digest: fields.get("digest")?,
+        token: fields.get("token")?,
+        thumbprint: holder.key,
+    })
 }
 
 fn decided(fields: &Fields<'_>) -> Result<Change, ChangeError> {

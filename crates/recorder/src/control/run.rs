@@ -110,19 +110,31 @@ impl Run {
                 if allowed {
                     self.open.insert(act_id.clone(), OpenAct { index, leaf, stream: entry.stream });
                 }
-                self.recent.push_back(Answered { act_id, index, leaf, allowed, pop, finished: None, late: Vec::new() });
+                self.recent.push_back(Answered {
+                    act_id,
+                    index,
+                    leaf,
+                    allowed,
+                    pop,
+                    finished: None,
+                    late: Vec::new(),
+                });
                 while self.recent.len() > limits::RECENT_ACTS {
                     self.recent.pop_front();
                 }
             }
             Change::Finished { act_id, event } => {
                 self.open.remove(&act_id);
-                if let Some(answered) = self.recent.iter_mut().rev().find(|answered| answered.act_id == act_id) {
+                if let Some(answered) =
+                    self.recent.iter_mut().rev().find(|answered| answered.act_id == act_id)
+                {
                     answered.finished = Some((event, index));
                 }
             }
             Change::LateOutcome { act_id, event } => {
-                if let Some(answered) = self.recent.iter_mut().rev().find(|answered| answered.act_id == act_id) {
+                if let Some(answered) =
+                    self.recent.iter_mut().rev().find(|answered| answered.act_id == act_id)
+                {
                     answered.late.push((event, index));
                 }
             }

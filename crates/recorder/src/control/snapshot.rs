@@ -47,7 +47,8 @@ pub fn load(path: &Path) -> Result<Option<Control>, SnapshotError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(SnapshotError(format!("`{}` cannot be read: {error}", path.display()))),
     };
-    let unusable = |why: &str| SnapshotError(format!("`{}` is not usable ({why}) and is made anew", path.display()));
+    let unusable =
+        |why: &str| SnapshotError(format!("`{}` is not usable ({why}) and is made anew", path.display()));
     let snapshot: Snapshot = serde_json::from_slice(&bytes).map_err(|_| unusable("it is cut or altered"))?;
     if snapshot.version != VERSION {
         return Err(unusable("it has another layout"));

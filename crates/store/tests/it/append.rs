@@ -110,6 +110,44 @@ fn the_queue_holds_its_limit_and_not_one_more() {
 }
 
 #[test]
+fn a_promised_append_is_taken_in_by_a_full_queue() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(data.path());
+    config.queue_entries = 1;
+    let store = store::Store::open(config).unwrap().start(Plain);
+    let (arrived, has_arrived) = sync_channel(1);
+    let (go, may_go) = sync_channel(1);
+    let (sender, receiver) = channel();
+    store.append(Draft::Hold(arrived, may_go), drop).unwrap();
+    has_arrived.recv_timeout(LONG).unwrap();
+    store.append(Draft::Count(1), drop).unwrap();
+    assert_eq!(store.append(Draft::Count(1), drop), Err(QueueFull { waiting: 1 }));
+    store
+        .append_promised(Draft::Count(1), move |result| sender.send(result.unwrap().first).unwrap())
+        .unwrap();
+    go.send(()).unwrap();
+    assert_eq!(receiver.recv_timeout(LONG).unwrap(), 1);
+}
+
+#[test]
+fn a_lost_receipt_is_made_again() {
+    let data = tempfile::tempdir().unwrap();
+    let store = start(data.path());
+    let receipts: Vec<_> = [2, 300].iter().flat_map(|count| append_count(&store, *count).receipts).collect();
+    for (index, receipt) in (0..).zip(&receipts) {
+        assert_eq!(store.receipt(index).unwrap(), *receipt);
+    }
+    publish(&store);
+    for index in [0, 1, 2, 255, 256, 301] {
+        let again = store.receipt(index).unwrap();
+        check_receipt(&again, index);
+        assert_eq!((again.first, again.count, again.size), (index, 1, index + 1));
+        assert_eq!(again.root, store.reader().root(index + 1).unwrap());
+    }
+    assert!(matches!(store.receipt(302), Err(ReadError::OutOfRange { index: 302, size: 302 })));
+}
+
+#[test]
 fn a_closed_store_has_published_everything_and_refuses_more() {
     let data = tempfile::tempdir().unwrap();
     let store = start(data.path());

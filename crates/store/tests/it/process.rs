@@ -1,5 +1,6 @@
 //! The store in processes of their own: the lock, and failures that end the process.
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -46,7 +47,7 @@ fn plays_its_role_when_started_as_a_child() {
 }
 
 fn say(what: &dyn std::fmt::Debug) {
-    println!("\nsaid {what:?}");
+    std::io::stdout().write_all(format!("\nsaid {what:?}\n").as_bytes()).unwrap();
 }
 
 /// Appends two entries, then a draft that ends the process.
