@@ -44,7 +44,11 @@ impl Drop for Lease {
 impl Leases {
     /// Streams that have been without a lease for longer than the grace period.
     fn expired(&self, now: u64) -> Vec<(Id, u64)> {
-        let expired = |state: &State| matches!(state, State::Lost(since) if now.saturating_sub(*since) >= LEASE_GRACE_MS);
+        let lost_for = |state: &State| match state {
+            State::Lost(since) => now.saturating_sub(*since),
+            State::Held(_) => 0,
+        };
+        let expired = |state: &State| lost_for(state) >= LEASE_GRACE_MS;
         self.0.iter().filter(|(_, state)| expired(state)).map(|(of, _)| *of).collect()
     }
 }
