@@ -1,0 +1,357 @@
+//! From entries to rows: one entry at a time, in log order, inside one transaction per batch.
+
+use std::collections::{HashMap, HashSet};
+
+use evidence::id::{self, Id};
+use evidence::{Cause, Entry, Holder, Kind, Principal, json};
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use serde_json::json;
+
+use crate::limits::{INTERNED_CACHED, INTERNED_MAX_BYTES};
+use crate::record::Record;
+
+/// What an interned text names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Dim {
+    /// A task (`txn`).
+    Task = 1,
+    /// A tool URI.
+    Tool = 2,
+    /// A principal: the JSON array of `iss` and `sub`.
+    Principal = 3,
+    /// A holder id.
+    Holder = 4,
+}
+
+/// What the fold carries from entry to entry; also in the file, in the same transaction as the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Entries folded.
+    pub(crate) applied: u64,
+    /// Leaf hash of the last of them.
+    pub(crate) last_leaf: Option<[u8; 32]>,
+    /// Latest second of the log's clock so far.
+    pub(crate) second: Option<u64>,
+    /// Position after the last entry whose clock was behind that (after a `clock-adjusted` entry); 0 for none.
+    pub(crate) behind: u64,
+}
+
+/// Ids of interned texts and of runs, as far as they are kept in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Interned {
+    texts: HashMap<(u8, String), i64>,
+    runs: HashMap<Id, i64>,
+    /// Names that are in their table already.
+    names: HashSet<(u8, i64, String)>,
+}
+
+/// Folds into one transaction.
+pub(crate) struct Folder<'a> {
+    pub(crate) tx: &'a Transaction<'a>,
+    pub(crate) interned: &'a mut Interned,
+    pub(crate) progress: Progress,
+}
+
+type Result<T> = rusqlite::Result<T>;
+
+impl Folder<'_> {
+    /// Folds the next entry.
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<()> {
+        if let Some(entry) = &record.entry {
+            let run = self.run(&entry.run)?;
+            self.count(entry.kind)?;
+            self.clock(entry, record.index)?;
+            self.chain(entry, run, record.index)?;
+            match entry.kind() {
+                Some(Kind::RunStarted) => self.run_started(record, entry, run)?,
+                Some(Kind::Delegated) => self.delegated(record, run)?,
+                Some(Kind::Decided) => self.decided(record, entry, run)?,
+                Some(Kind::Finished) => self.finished(record, entry, run)?,
+                Some(Kind::Observed | Kind::Gap | Kind::ClockAdjusted) => {
+                    self.remark(record, entry, run)?;
+                }
+                Some(Kind::PolicyActivated) => self.policy_activated(record)?,
+                Some(Kind::KeyOrTrustChanged) => self.key_changed(record)?,
+                Some(Kind::RunEnded) => self.run_ended(record, entry, run)?,
+                _ => {}
+            }
+        }
+        self.progress.applied = record.index + 1;
+        self.progress.last_leaf = Some(record.leaf);
+        Ok(())
+    }
+
+    fn count(&self, kind: u64) -> Result<()> {
+        self.tx
+            .prepare_cached("INSERT INTO counts VALUES(?1, 1) ON CONFLICT(kind) DO UPDATE SET n = n + 1")?
+            .execute([sql(kind)])
+            .map(|_| ())
+    }
+
+    /// One row per second of the clock's furthest reading, so that a time finds a position. Entries written while
+    /// the clock was behind that reading (it was set back) are found because no upper bound lies below them.
+    fn clock(&mut self, entry: &Entry, index: u64) -> Result<()> {
+        let second = entry.observed_ms / 1_000;
+        if self.progress.second.is_none_or(|latest| second > latest) {
+            self.progress.second = Some(second);
+            self.tx
+                .prepare_cached("INSERT INTO seconds VALUES(?1, ?2)")?
+                .execute([sql(second), sql(index)])?;
+        } else if self.progress.second.is_some_and(|latest| second < latest) {
+            self.progress.behind = index + 1;
+        }
+        Ok(())
+    }
+
+    fn chain(&self, entry: &Entry, run: i64, index: u64) -> Result<()> {
+        self.tx.prepare_cached("INSERT INTO chain VALUES(?1, ?2)")?.execute([run, sql(index)])?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO streams VALUES(?1, ?2, NULL, NULL, 1, ?3)
+                 ON CONFLICT(run, stream) DO UPDATE SET entries = entries + 1, last = ?3",
+            )?
+            .execute([run, sql(entry.stream), sql(index)])
+            .map(|_| ())
+    }
+
+    fn run_started(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
+        let task = self.task(record)?;
+        if let Some(initiator) = record.typed::<Principal>("initiator") {
+            self.principal(&initiator)?;
+        }
+        self.holder(record)?;
+        self.tx
+            .prepare_cached("UPDATE streams SET started = ?3 WHERE run = ?1 AND stream = ?2")?
+            .execute([run, sql(entry.stream), sql(record.index)])?;
+        // a writer that joins later starts a stream, not the run
+        self.tx
+            .prepare_cached("UPDATE runs SET started = ?2, task = ?3 WHERE id = ?1 AND started IS NULL")?
+            .execute(params![run, sql(record.index), task])
+            .map(|_| ())
+    }
+
+    fn run_ended(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
+        self.tx.prepare_cached("UPDATE streams SET ended = ?3 WHERE run = ?1 AND stream = ?2")?.execute([
+            run,
+            sql(entry.stream),
+            sql(record.index),
+        ])?;
+        if entry.stream == 0 {
+            self.tx
+                .prepare_cached("UPDATE runs SET ended = ?2 WHERE id = ?1 AND ended IS NULL")?
+                .execute([run, sql(record.index)])?;
+        }
+        Ok(())
+    }
+
+    fn delegated(&mut self, record: &Record, run: i64) -> Result<()> {
+        let principal = record.typed::<Principal>("principal").map(|who| self.principal(&who)).transpose()?;
+        let holder = self.holder(record)?;
+        self.tx
+            .prepare_cached("INSERT INTO delegations VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                sql(record.index),
+                record.leaf,
+                bounded(record.text("digest")),
+                run,
+                principal.flatten(),
+                holder,
+                record.number("exp").map(sql),
+            ])
+            .map(|_| ())
+    }
+
+    fn decided(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
+        let task = self.task(record)?;
+        let tool = record.text("tool").map(|uri| self.text(Dim::Tool, &uri)).transpose()?;
+        let principal = record.typed::<Principal>("principal").map(|who| self.principal(&who)).transpose()?;
+        let holder = self.holder(record)?;
+        let verdict = bounded(record.text("verdict"));
+        self.tx
+            .prepare_cached(
+                "UPDATE runs SET actions = actions + 1, refused = refused + (?2 = 'deny') WHERE id = ?1",
+            )?
+            .execute(params![run, verdict.as_deref().unwrap_or_default()])?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO actions VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, NULL, NULL)",
+            )?
+            .execute(params![
+                sql(record.index),
+                record.leaf,
+                start_of(&record.leaf),
+                record.id("act_id"),
+                run,
+                task,
+                tool.flatten(),
+                principal.flatten(),
+                holder,
+                verdict,
+                sql(entry.observed_ms),
+            ])
+            .map(|_| ())
+    }
+
+    fn finished(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
+        let [Cause::Here(decision)] = entry.causes.as_slice() else { return Ok(()) };
+        // the first outcome stands; a second one is a finding of verification, not another answer
+        let bound = self
+            .tx
+            .prepare_cached(
+                "UPDATE actions SET finished = ?4, finished_leaf = ?5, status = ?6
+                 WHERE h = ?1 AND leaf = ?2 AND run = ?3 AND finished IS NULL",
+            )?
+            .execute(params![
+                start_of(decision),
+                decision,
+                run,
+                sql(record.index),
+                record.leaf,
+                bounded(record.text("status")),
+            ])?;
+        if bound == 1 {
+            self.tx
+                .prepare_cached("UPDATE runs SET outcomes = outcomes + 1 WHERE id = ?1")?
+                .execute([run])?;
+        }
+        Ok(())
+    }
+
+    fn remark(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
+        self.tx
+            .prepare_cached("INSERT INTO remarks VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                sql(record.index),
+                record.leaf,
+                run,
+                sql(entry.kind),
+                bounded(record.text("subtype")),
+                record.id("act_id"),
+                record.number("count").map(sql),
+            ])
+            .map(|_| ())
+    }
+
+    fn policy_activated(&self, record: &Record) -> Result<()> {
+        self.tx
+            .prepare_cached("INSERT INTO policies VALUES(?1, ?2, ?3)")?
+            .execute(params![sql(record.index), record.leaf, bounded(record.text("policy_digest"))])
+            .map(|_| ())
+    }
+
+    fn key_changed(&mut self, record: &Record) -> Result<()> {
+        let thumbprint = bounded(record.text("thumbprint"));
+        if let Some(principal) = record.typed::<Principal>("principal")
+            && let Some(id) = self.principal(&principal)?
+            && let Some(thumbprint) = &thumbprint
+        {
+            self.name(thumbprint, Dim::Principal, id)?;
+        }
+        self.tx
+            .prepare_cached("INSERT INTO keys VALUES(?1, ?2, ?3, ?4)")?
+            .execute(params![sql(record.index), record.leaf, thumbprint, bounded(record.text("change"))])
+            .map(|_| ())
+    }
+
+    fn task(&mut self, record: &Record) -> Result<Option<i64>> {
+        Ok(record.id("txn").map(|txn| self.text(Dim::Task, &id::text(&txn))).transpose()?.flatten())
+    }
+
+    fn principal(&mut self, who: &Principal) -> Result<Option<i64>> {
+        let id = self.text(Dim::Principal, &json::jcs_text(&json!([who.iss, who.sub])))?;
+        if let Some(id) = id {
+            self.name(&who.sub, Dim::Principal, id)?;
+            self.name(&format!("{} {}", who.iss, who.sub), Dim::Principal, id)?;
+            if let Some(key) = &who.key {
+                self.name(key, Dim::Principal, id)?;
+            }
+        }
+        Ok(id)
+    }
+
+    fn holder(&mut self, record: &Record) -> Result<Option<i64>> {
+        let Some(holder) = record.typed::<Holder>("holder") else { return Ok(None) };
+        let id = self.text(Dim::Holder, &holder.id)?;
+        if let Some(id) = id {
+            self.name(&holder.id, Dim::Holder, id)?;
+            self.name(&holder.key, Dim::Holder, id)?;
+        }
+        Ok(id)
+    }
+
+    /// A name under which a query may ask for an interned text.
+    fn name(&mut self, name: &str, kind: Dim, id: i64) -> Result<()> {
+        let known = (kind as u8, id, name.to_owned());
+        if name.len() > INTERNED_MAX_BYTES || self.interned.names.contains(&known) {
+            return Ok(());
+        }
+        self.tx
+            .prepare_cached("INSERT OR IGNORE INTO names VALUES(?1, ?2, ?3)")?
+            .execute(params![name, kind as u8, id])?;
+        if self.interned.names.len() >= INTERNED_CACHED {
+            self.interned.names.clear();
+        }
+        self.interned.names.insert(known);
+        Ok(())
+    }
+
+    /// The id of a text, given to it at its first use; nothing for one that is too long to be indexed.
+    fn text(&mut self, kind: Dim, text: &str) -> Result<Option<i64>> {
+        if text.len() > INTERNED_MAX_BYTES {
+            return Ok(None);
+        }
+        if let Some(id) = self.interned.texts.get(&(kind as u8, text.to_owned())) {
+            return Ok(Some(*id));
+        }
+        let known = self
+            .tx
+            .prepare_cached("SELECT id FROM dict WHERE kind = ?1 AND val = ?2")?
+            .query_row(params![kind as u8, text], |row| row.get(0))
+            .optional()?;
+        let id = if let Some(id) = known {
+            id
+        } else {
+            self.tx
+                .prepare_cached("INSERT INTO dict(kind, val) VALUES(?1, ?2)")?
+                .execute(params![kind as u8, text])?;
+            self.tx.last_insert_rowid()
+        };
+        if self.interned.texts.len() >= INTERNED_CACHED {
+            self.interned.texts.clear();
+        }
+        self.interned.texts.insert((kind as u8, text.to_owned()), id);
+        Ok(Some(id))
+    }
+
+    fn run(&mut self, run: &Id) -> Result<i64> {
+        if let Some(id) = self.interned.runs.get(run) {
+            return Ok(*id);
+        }
+        self.tx.prepare_cached("INSERT OR IGNORE INTO runs(run) VALUES(?1)")?.execute([run])?;
+        let id: i64 = self
+            .tx
+            .prepare_cached("SELECT id FROM runs WHERE run = ?1")?
+            .query_row([run], |row| row.get(0))?;
+        if self.interned.runs.len() >= INTERNED_CACHED {
+            self.interned.runs.clear();
+        }
+        self.interned.runs.insert(*run, id);
+        Ok(id)
+    }
+}
+
+/// A position or time as SQLite keeps it. Neither reaches 2^63; what a hostile entry says beyond that is shown as
+/// the log has it and only sorted wrongly here.
+pub(crate) fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The first 8 bytes of a leaf hash: enough to find it, never enough to be it.
+pub(crate) fn start_of(leaf: &[u8; 32]) -> i64 {
+    leaf.first_chunk::<8>().map_or(0, |start| i64::from_be_bytes(*start))
+}
+
+fn bounded(text: Option<String>) -> Option<String> {
+    text.filter(|text| text.len() <= INTERNED_MAX_BYTES)
+}

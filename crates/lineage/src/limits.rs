@@ -1,0 +1,29 @@
+//! Limits of the index and of its answers; each is tested at the boundary and one past it.
+
+/// Entries folded in one transaction while catching up or rebuilding. Reference: storage §3.1.
+pub const BATCH_ENTRIES: u64 = 20_000;
+
+/// Entries read from the store at a time while folding.
+pub(crate) const READ_ENTRIES: usize = 256;
+
+/// Rows of a bounded answer when the caller names no limit.
+pub const ROWS_DEFAULT: u64 = 100;
+
+/// Most rows of a bounded answer, whatever the caller asks for.
+pub const ROWS_MAX: u64 = 1_000;
+
+/// Most identities that one name may stand for in a query; more are left out, and the answer says so.
+pub const NAMES_MAX: usize = 16;
+
+/// Longest text that is interned in the index (the longest identifier of a principal is 2,048 bytes, and
+/// its issuer and its own name are interned as one text). Longer ones are not indexed.
+pub const INTERNED_MAX_BYTES: usize = 8_192;
+
+/// Interned texts kept in memory; the map is emptied when it is full.
+pub(crate) const INTERNED_CACHED: usize = 65_536;
+
+/// Read-only connections kept open between queries.
+pub(crate) const IDLE_CONNECTIONS: usize = 8;
+
+/// Other decisions, and later entries, about one act that the answer about it names.
+pub const LATE_FACTS_MAX: u64 = 100;

@@ -1,0 +1,175 @@
+//! The tables, and how their file is opened.
+//!
+//! The index holds names, positions and what queries select by; answers are made of what the log says at those
+//! positions. Values that can be erased (display names, arguments, results, prompts, what clients say of
+//! themselves) and digests of them are never in it.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::LineageError;
+
+/// Version of the tables; another one in the file: the file is made anew.
+pub(crate) const SCHEMA: i64 = 1;
+
+/// `application_id` of the file: "deed".
+const APPLICATION: i64 = 0x6465_6564;
+
+/// First SQLite without the defect that loses a write-ahead log when it is reset.
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// Statements kept prepared in each connection.
+const STATEMENTS: usize = 64;
+
+/// `secure_delete`: pages that are freed are overwritten. 10,000 pages of write-ahead log are moved into the file at
+/// a time: the fold waits for that, readers do not.
+const WRITER: &str = "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+    PRAGMA secure_delete=ON; PRAGMA cache_size=-65536; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;
+    PRAGMA wal_autocheckpoint=10000;";
+
+const READ_ONLY: &str = "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA mmap_size=0; \
+    PRAGMA temp_store=MEMORY;";
+
+/// Columns named `run`, `task`, `tool`, `principal`, `holder` are ids of `runs` and `dict`; `idx`, `decided`,
+/// `finished`, `started`, `ended`, `last` are log positions; `h` is the start of a leaf hash, `leaf` all of it.
+const TABLES: &str = "
+CREATE TABLE meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+CREATE TABLE dict(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, val TEXT NOT NULL, UNIQUE(kind, val));
+CREATE TABLE names(name TEXT NOT NULL, kind INTEGER NOT NULL, id INTEGER NOT NULL,
+    PRIMARY KEY(name, kind, id)) WITHOUT ROWID;
+CREATE TABLE counts(kind INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+CREATE TABLE seconds(second INTEGER PRIMARY KEY, first INTEGER NOT NULL);
+CREATE TABLE runs(id INTEGER PRIMARY KEY, run BLOB NOT NULL UNIQUE, task INTEGER, started INTEGER,
+    ended INTEGER, actions INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
+    outcomes INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX runs_open ON runs(started) WHERE started IS NOT NULL AND ended IS NULL;
+CREATE INDEX runs_task ON runs(task, started);
+CREATE INDEX runs_started ON runs(started);
+CREATE TABLE chain(run INTEGER NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(run, idx)) WITHOUT ROWID;
+CREATE TABLE streams(run INTEGER NOT NULL, stream INTEGER NOT NULL, started INTEGER, ended INTEGER,
+    entries INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(run, stream)) WITHOUT ROWID;
+CREATE TABLE actions(decided INTEGER PRIMARY KEY, leaf BLOB NOT NULL, h INTEGER NOT NULL, act_id BLOB,
+    run INTEGER NOT NULL, task INTEGER, tool INTEGER, principal INTEGER, holder INTEGER, verdict TEXT,
+    observed_ms INTEGER NOT NULL, finished INTEGER, finished_leaf BLOB, status TEXT);
+CREATE INDEX actions_h ON actions(h);
+CREATE INDEX actions_act ON actions(act_id);
+CREATE INDEX actions_run ON actions(run);
+CREATE INDEX actions_task ON actions(task);
+CREATE INDEX actions_tool ON actions(tool);
+CREATE INDEX actions_principal ON actions(principal);
+CREATE INDEX actions_holder ON actions(holder);
+CREATE INDEX actions_open ON actions(run) WHERE verdict = 'allow' AND finished IS NULL;
+CREATE INDEX actions_finished ON actions(finished) WHERE finished IS NOT NULL;
+CREATE TABLE delegations(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, digest TEXT, run INTEGER NOT NULL,
+    principal INTEGER, holder INTEGER, exp INTEGER);
+CREATE INDEX delegations_digest ON delegations(digest);
+CREATE INDEX delegations_run ON delegations(run);
+CREATE TABLE policies(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, digest TEXT);
+CREATE INDEX policies_digest ON policies(digest);
+CREATE TABLE keys(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, thumbprint TEXT, change TEXT);
+CREATE INDEX keys_thumbprint ON keys(thumbprint);
+CREATE TABLE remarks(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, run INTEGER NOT NULL, kind INTEGER NOT NULL,
+    subtype TEXT, act_id BLOB, n INTEGER);
+CREATE INDEX remarks_run ON remarks(run);
+CREATE INDEX remarks_act ON remarks(act_id) WHERE act_id IS NOT NULL;
+";
+
+/// Fails when the linked SQLite is one that can damage its files.
+pub(crate) fn check_library() -> Result<(), LineageError> {
+    if rusqlite::version_number() < SQLITE_MIN {
+        return Err(LineageError::OldSqlite(rusqlite::version()));
+    }
+    Ok(())
+}
+
+/// Opens the file for the fold, an empty one if there is none; `None` when what is there has other tables.
+pub(crate) fn open_writer(path: &Path) -> Result<Option<Connection>, LineageError> {
+    let database = |cause| LineageError::Database { path: path.to_owned(), cause };
+    create_private(path)?;
+    let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))
+        .and_then(|connection| connection.execute_batch(WRITER).map(|()| connection))
+        .map_err(database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    match (pragma("application_id").map_err(database)?, pragma("user_version").map_err(database)?) {
+        (APPLICATION, SCHEMA) => Ok(Some(connection)),
+        (0, 0) => {
+            // one transaction: a file with some of the tables is never seen
+            let script = format!(
+                "BEGIN; {TABLES} PRAGMA application_id={APPLICATION}; PRAGMA user_version={SCHEMA}; COMMIT;"
+            );
+            connection.execute_batch(&script).map_err(database)?;
+            Ok(Some(connection))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Opens the file for queries.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    connection.execute_batch(READ_ONLY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Removes the file and what belongs to it.
+pub(crate) fn remove(path: &Path) -> Result<(), LineageError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let file = PathBuf::from(name);
+        match std::fs::remove_file(&file) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(LineageError::File { doing: "remove", path: file, cause });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn flags(mode: OpenFlags) -> OpenFlags {
+    // each connection is used by one thread at a time; URIs in file names would let a path choose options
+    mode | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// SQLite gives the files beside the index the index's own mode, so it is set before SQLite sees the file.
+fn create_private(path: &Path) -> Result<(), LineageError> {
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|cause| LineageError::File {
+            doing: "create the directory",
+            path: parent.to_owned(),
+            cause,
+        })?;
+    }
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|cause| LineageError::File { doing: "open", path: path.to_owned(), cause })
+}
+
+/// The tables without a file, for tests.
+#[cfg(test)]
+pub(crate) fn in_memory() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(TABLES).unwrap();
+    connection
+}
+
+/// How SQLite goes about a statement.
+#[cfg(test)]
+pub(crate) fn plan(connection: &Connection, statement: &str) -> String {
+    let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+    let nulls = vec![rusqlite::types::Null; explained.parameter_count()];
+    let lines =
+        explained.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3)).unwrap();
+    lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,11 @@
+//! The index over real logs on disk: fold, rebuild, and every query against known content.
+
+// lints excuse tests, and what is compiled for tests alone
+#[cfg(test)]
+mod authority;
+#[cfg(test)]
+mod fold;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod queries;
