@@ -1,0 +1,11 @@
+//! Requests to the server.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = serde_json::from_slice::<capture::api::OpenRun>(data);
+    let _ = serde_json::from_slice::<capture::api::Begin>(data);
+    let _ = serde_json::from_slice::<capture::api::Finish>(data);
+    let _ = serde_json::from_slice::<capture::api::Begun>(data);
+});

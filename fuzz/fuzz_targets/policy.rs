@@ -1,0 +1,11 @@
+//! Cedar text of a policy directory.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(text) = core::str::from_utf8(data) {
+        let file = policy::PolicyFile { path: "fuzz.cedar".into(), text: text.to_owned() };
+        let _ = policy::PolicySet::from_files(vec![file]);
+    }
+});
