@@ -1,2 +1,118 @@
-//! The `deeds` binary.
-fn main() {}
+//! The `deeds` binary: what it was asked for, done by one function each, and the exit code decided in one place.
+
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod connect;
+mod demo;
+mod entropy;
+mod environment;
+mod keys;
+mod names;
+mod output;
+mod processes;
+mod render;
+mod serve;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use config::Config;
+use environment::Environment;
+use output::Output;
+
+/// What a command that could do its work has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All is well: exit code 0.
+    Fine,
+    /// It found something wrong: exit code 1.
+    Finding,
+    /// It found something that it could not even read: exit code 2.
+    Unreadable,
+    /// It stood in for another program, which ended with this code.
+    Code(u8),
+}
+
+fn main() -> ExitCode {
+    // clap answers `--help` and `--version` itself and ends a wrong command line with 2
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(outcome) => exit_code(outcome),
+        Err(error) => {
+            output::remark(&format!(
+                "{}: {}",
+                render::style::paint(render::style::BAD, "error"),
+                chain(&error)
+            ));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An error with its causes; a cause that the text above it tells already is not told twice.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn exit_code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Fine => ExitCode::SUCCESS,
+        Outcome::Finding => ExitCode::from(1),
+        Outcome::Unreadable => ExitCode::from(2),
+        Outcome::Code(code) => ExitCode::from(code),
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Outcome> {
+    let output = Output::new(cli.global.json);
+    // What needs no server needs no data directory either.
+    match &cli.command {
+        Command::Verify(args) => return commands::verify::run(args, output),
+        Command::Policy(cli::PolicyCommand::Check(args)) => return commands::policy::check(args, output),
+        Command::Player(player) => return demo::player::run(player),
+        Command::Demo(args) => return block_on(demo::run(args, output)),
+        _ => {}
+    }
+    let config = Config::load(&cli.flags(), &Environment::read())?;
+    if let Command::Serve(args) = &cli.command {
+        return commands::serve::run(&config, args);
+    }
+    telemetry::init(config.log.as_deref().unwrap_or("warn"))?;
+    block_on(ask(cli, &config, output))
+}
+
+/// The commands that talk to the server.
+async fn ask(cli: &Cli, config: &Config, output: Output) -> anyhow::Result<Outcome> {
+    match &cli.command {
+        Command::Stop => commands::stop::run(config, output).await,
+        Command::Wrap(args) => commands::wrap::run(config, args).await,
+        Command::Runs(args) => commands::runs::run(config, args, output).await,
+        Command::Did(args) => commands::did::run(config, args, output).await,
+        Command::Authority(args) => commands::authority::run(config, args, output).await,
+        Command::Entry(args) => commands::entry::run(config, args, output).await,
+        Command::Prove(args) => commands::prove::run(config, args, output).await,
+        Command::Principal(command) => commands::principal::run(config, command, output).await,
+        Command::Policy(command) => commands::policy::run(config, command, output).await,
+        Command::Status => commands::status::run(config, output).await,
+        Command::Serve(_) | Command::Verify(_) | Command::Demo(_) | Command::Player(_) => Ok(Outcome::Fine),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // a thread may still wait for a line from standard input that will never come
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,377 @@
+//! A server of the API for tests. It decides by the tool's name, checks every proof of possession, and can be
+//! held, made to lose an answer, stopped and started again on the same socket with the same state.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use evidence::jws::{self, Jwk, Signed};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// One thing that happened, in order: what, and its body.
+pub(crate) type Event = (String, Value);
+
+pub(crate) const RUN: &str = "018f0000-0000-7000-8000-000000000001";
+pub(crate) const TXN: &str = "018f0000-0000-7000-8000-000000000002";
+pub(crate) const ISSUER: &str = "deeds://deeds.local/0000000000000000";
+
+/// What the server does; change it at any time with [`Api::set`].
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each switch is one thing that a test turns on by name")]
+pub(crate) struct Behaviour {
+    /// Answers to begin wait while this is set.
+    pub(crate) hold_begin: bool,
+    /// The line `enqueued` waits while this is set.
+    pub(crate) hold_enqueued: bool,
+    /// The receipt waits while this is set.
+    pub(crate) hold_receipt: bool,
+    /// So many answers to begin are lost: the decision is made, the connection closes without a word.
+    pub(crate) lose_begins: usize,
+    /// Answers to observations wait while this is set.
+    pub(crate) hold_observations: bool,
+    /// When delegations end, seconds.
+    pub(crate) exp: u64,
+    /// `run-ended` to every new lease.
+    pub(crate) run_over: bool,
+    /// 400 to every outcome.
+    pub(crate) refuse_outcomes: bool,
+}
+
+#[derive(Default)]
+struct Log {
+    keys: BTreeMap<String, Jwk>,
+    counters: HashSet<(String, u64)>,
+    decisions: BTreeMap<String, Value>,
+    outcomes: BTreeMap<String, Value>,
+    next_index: u64,
+}
+
+struct State {
+    events: watch::Sender<Vec<Event>>,
+    behaviour: watch::Sender<Behaviour>,
+    log: Mutex<Log>,
+    connections: Mutex<usize>,
+}
+
+pub(crate) struct Api {
+    state: Arc<State>,
+    path: PathBuf,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Api {
+    /// Starts listening.
+    pub(crate) fn start(path: &Path) -> Self {
+        let behaviour = Behaviour {
+            hold_begin: false,
+            hold_enqueued: false,
+            hold_receipt: false,
+            lose_begins: 0,
+            hold_observations: false,
+            exp: 4_000_000_000,
+            run_over: false,
+            refuse_outcomes: false,
+        };
+        let state = State {
+            events: watch::Sender::new(Vec::new()),
+            behaviour: watch::Sender::new(behaviour),
+            log: Mutex::new(Log { next_index: 10, ..Log::default() }),
+            connections: Mutex::new(0),
+        };
+        let mut api = Self { state: Arc::new(state), path: path.to_owned(), accepting: None };
+        api.listen();
+        api
+    }
+
+    /// Listens (again).
+    pub(crate) fn listen(&mut self) {
+        let listener = UnixListener::bind(&self.path).unwrap();
+        let state = Arc::clone(&self.state);
+        self.accepting = Some(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                *state.connections.lock().unwrap() += 1;
+                let state = Arc::clone(&state);
+                connections.spawn(async move {
+                    let service = service_fn(|request| answer(Arc::clone(&state), request));
+                    let connection = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
+                    // an error here is a connection that a test closed
+                    let _ = connection.await;
+                });
+            }
+        }));
+    }
+
+    /// As if killed: the socket is gone, every connection breaks.
+    pub(crate) async fn stop(&mut self) {
+        let accepting = self.accepting.take().unwrap();
+        accepting.abort();
+        let _ = accepting.await;
+        std::fs::remove_file(&self.path).unwrap();
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Behaviour)) {
+        self.state.behaviour.send_modify(change);
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        *self.state.connections.lock().unwrap()
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.state.events.borrow().clone()
+    }
+
+    /// Bodies of all events of one name.
+    pub(crate) fn bodies(&self, name: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|(event, _)| event == name).map(|(_, body)| body).collect()
+    }
+
+    /// Waits until the `n`-th event of that name has happened; gives its body.
+    pub(crate) async fn nth(&self, name: &str, n: usize) -> Value {
+        let mut events = self.state.events.subscribe();
+        let count = |events: &Vec<Event>| events.iter().filter(|(event, _)| event == name).count() > n;
+        let waited = tokio::time::timeout(Duration::from_secs(20), events.wait_for(count)).await.map(|_| ());
+        assert!(waited.is_ok(), "no event {name}[{n}] in {:#?}", self.events());
+        self.bodies(name)[n].clone()
+    }
+}
+
+type Answer = Result<Response<Lines>, io::Error>;
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let api = head.headers.get("deeds-api").and_then(|value| value.to_str().ok());
+    assert_eq!(api, Some("1"), "every request carries its version");
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+    let path: Vec<&str> = head.uri.path().trim_start_matches('/').split('/').collect();
+    if head.method == Method::GET && path == ["v1", "hello"] {
+        return Ok(ok(&hello()));
+    }
+    match path[..] {
+        ["v1", "runs"] => Ok(open_run(&state, &body)),
+        ["v1", "runs", RUN, "delegations"] => {
+            state.note("renew", &body);
+            Ok(ok(&json!({"delegation": state.delegation(&body["key"]), "exp": state.now().exp, "index": 5})))
+        }
+        ["v1", "runs", RUN, "lease"] => Ok(lease(&state, &body)),
+        ["v1", "runs", RUN, "end"] => {
+            state.note("end", &body);
+            Ok(ok(&json!({"index": 99})))
+        }
+        ["v1", "runs", RUN, "actions"] => begin(&state, body).await,
+        ["v1", "runs", RUN, "actions", act_id, "outcome"] => outcome(&state, act_id, body).await,
+        ["v1", "runs", RUN, "observations"] => {
+            let name = if body["subtype"] == "frame" { "observe" } else { "definitions" };
+            state.note(name, &body);
+            state.until(|behaviour| !behaviour.hold_observations).await;
+            Ok(ok(&json!({"index": state.log.lock().unwrap().index()})))
+        }
+        ["v1", "runs", RUN, "gaps"] => {
+            state.note("gap", &body);
+            Ok(ok(&json!({"index": state.log.lock().unwrap().index()})))
+        }
+        _ => Ok(problem(404, "not-found", "there is nothing at this path")),
+    }
+}
+
+fn open_run(state: &State, body: &Value) -> Response<Lines> {
+    state.note("open", body);
+    let delegation = state.delegation(&body["key"]);
+    let thumbprint = Jwk::parse(&body["key"]).unwrap().thumbprint();
+    ok(&json!({
+        "run": RUN, "stream": 2, "txn": TXN,
+        "holder": {"id": "h", "inst": "i", "kind": "agent", "asr": "inferred", "key": thumbprint},
+        "principal": {"kind": "unknown", "iss": ISSUER, "sub": "uid:0"},
+        "grade": "issuer-only", "delegation": delegation, "exp": state.now().exp, "issuer": ISSUER,
+        "index": 4, "lease_grace_ms": 30_000, "receipts": [],
+    }))
+}
+
+fn lease(state: &State, body: &Value) -> Response<Lines> {
+    state.note("lease", body);
+    if state.now().run_over {
+        return problem(409, "run-ended", "the run ended as lost");
+    }
+    let (lines, response) = streamed();
+    tokio::spawn(async move {
+        let _ = lines.send(Bytes::from("{\"lease\":\"held\"}\n")).await;
+        lines.closed().await;
+    });
+    response
+}
+
+async fn begin(state: &State, body: Value) -> Answer {
+    state.note("begin", &body);
+    state.until(|behaviour| !behaviour.hold_begin).await;
+    let tool = body["tool"].as_str().unwrap().to_owned();
+    if tool.ends_with("#unavailable") {
+        return Ok(problem(503, "log-unavailable", "the log cannot take entries now"));
+    }
+    let decided = state.log.lock().unwrap().decide(&body);
+    state.note("decided", &decided);
+    let mut lost = false;
+    state.behaviour.send_modify(|behaviour| {
+        lost = behaviour.lose_begins > 0;
+        behaviour.lose_begins -= usize::from(lost);
+    });
+    if lost { Err(io::Error::other("the answer is lost")) } else { Ok(ok(&decided)) }
+}
+
+async fn outcome(state: &Arc<State>, act_id: &str, body: Value) -> Answer {
+    state.note("finish", &json!({"act_id": act_id, "body": body.clone()}));
+    if state.now().refuse_outcomes {
+        return Ok(problem(400, "outcome-refused", "this outcome is not acceptable"));
+    }
+    state.until(|behaviour| !behaviour.hold_enqueued).await;
+    let finished = state.log.lock().unwrap().finish(&body);
+    let (lines, response) = streamed();
+    let state = Arc::clone(state);
+    let mut connection = JoinSet::new();
+    connection.spawn(async move {
+        let _ = lines.send(Bytes::from("{\"enqueued\":true}\n")).await;
+        state.until(|behaviour| !behaviour.hold_receipt).await;
+        if lines.send(Bytes::from(format!("{finished}\n"))).await.is_ok() {
+            state.note("receipt", &finished);
+        }
+    });
+    connection.detach_all();
+    Ok(response)
+}
+
+impl State {
+    fn note(&self, name: &str, body: &Value) {
+        self.events.send_modify(|events| events.push((name.to_owned(), body.clone())));
+    }
+
+    fn now(&self) -> Behaviour {
+        self.behaviour.borrow().clone()
+    }
+
+    async fn until(&self, is: impl FnMut(&Behaviour) -> bool) {
+        self.behaviour.subscribe().wait_for(is).await.map(|_| ()).unwrap();
+    }
+
+    /// Issues a delegation for a key, and remembers the key by it.
+    fn delegation(&self, key: &Value) -> String {
+        let jwk = Jwk::parse(key).unwrap();
+        let token =
+            jws::sign(jws::DELEGATION, &json!({"cnf": {"jwk": key}}), &SigningKey::from_bytes(&[3; 32]));
+        let digest = Signed::parse(&token, jws::DELEGATION).unwrap().digest();
+        self.log.lock().unwrap().keys.insert(digest, jwk);
+        token
+    }
+}
+
+impl Log {
+    fn index(&mut self) -> u64 {
+        self.next_index += 1;
+        self.next_index
+    }
+
+    /// Decides by the tool's name. The same act with the same proof again gets the first answer.
+    fn decide(&mut self, body: &Value) -> Value {
+        let act_id = body["act_id"].as_str().unwrap().to_owned();
+        if let Some(first) = self.decisions.get(&act_id) {
+            return first.clone();
+        }
+        self.check_proof(body);
+        let index = self.index();
+        let answer = if body["tool"].as_str().unwrap().ends_with("#denied") {
+            let reason =
+                json!({"code": "tool-outside-scope", "step": "delegation", "text": "not in the scope"});
+            json!({"verdict": "deny", "index": index, "reason": reason, "receipt": {}})
+        } else {
+            json!({"verdict": "allow", "index": index, "act_id": act_id, "class": {},
+                "capture": {"args": "sealed", "result": "sealed"}, "receipt": {}})
+        };
+        self.decisions.insert(act_id, answer.clone());
+        answer
+    }
+
+    fn check_proof(&mut self, body: &Value) {
+        let signed = Signed::parse(body["pop"].as_str().unwrap(), jws::POP).unwrap();
+        let delegation = body["delegation"].as_str().unwrap();
+        let claims = signed.verify(&self.keys[delegation]).unwrap();
+        let args = body["args"].as_str().unwrap_or("{}");
+        let args = evidence::json::jcs(&evidence::json::parse(args.as_bytes()).unwrap());
+        let digest = evidence::base64url::encode(&evidence::Digest::of(&args).0);
+        assert_eq!(claims["aud"], ISSUER);
+        assert_eq!(claims["gth"], delegation);
+        assert_eq!(claims["tool"], body["tool"]);
+        assert_eq!(claims["act_id"], body["act_id"]);
+        assert_eq!(claims["hta_s256"], digest);
+        let fresh = self.counters.insert((signed.kid().to_owned(), claims["ctr"].as_u64().unwrap()));
+        assert!(fresh, "a counter is used once");
+    }
+
+    /// Records an outcome once; the same event again gets the same receipt.
+    fn finish(&mut self, body: &Value) -> Value {
+        let event = body["event_id"].as_str().unwrap().to_owned();
+        if let Some(first) = self.outcomes.get(&event) {
+            return first.clone();
+        }
+        let finished = json!({"index": self.index(), "receipt": {"event": event}});
+        self.outcomes.insert(event, finished.clone());
+        finished
+    }
+}
+
+fn hello() -> Value {
+    json!({"server": "deeds", "version": "0.0.0", "api": 1, "pid": 1, "origin": "deeds.local/0000000000000000",
+        "log_id": "00", "log_vkey": "v", "issuer": ISSUER, "tenant": "local", "issuer_key": {},
+        "policy": {"digest": "d", "source": "starter"}, "size": 2, "published": 2, "policy_warnings": []})
+}
+
+fn ok(body: &Value) -> Response<Lines> {
+    Response::new(Lines::whole(body))
+}
+
+fn problem(status: u16, code: &str, detail: &str) -> Response<Lines> {
+    let body = json!({"type": format!("urn:deeds:error:{code}"), "title": code, "status": status, "code": code,
+        "detail": detail});
+    Response::builder().status(status).body(Lines::whole(&body)).unwrap()
+}
+
+fn streamed() -> (mpsc::Sender<Bytes>, Response<Lines>) {
+    let (lines, source) = mpsc::channel(4);
+    (lines, Response::new(Lines(source)))
+}
+
+/// A body that is sent as it comes.
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl Lines {
+    fn whole(body: &Value) -> Self {
+        let (lines, source) = mpsc::channel(1);
+        lines.try_send(Bytes::from(body.to_string())).unwrap();
+        Self(source)
+    }
+}
+
+impl Body for Lines {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

@@ -1,0 +1,189 @@
+//! `deeds principal`: registers people and services by their keys.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use capture::api::{AddPrincipal, AddedPrincipal, Hello, Written};
+use evidence::base64url;
+use evidence::jws;
+use evidence::principal::PrincipalKind;
+use serde_json::{Value, json};
+
+use super::answer;
+use crate::Outcome;
+use crate::cli::{self, PrincipalAddArgs, PrincipalCommand, PrincipalRetireArgs};
+use crate::config::Config;
+use crate::connect::{Server, connect};
+use crate::keys::{self, Key, KeyError, SAME_USER_WARNING};
+use crate::output::{Output, print_json, print_text, remark};
+use crate::render::lists;
+use crate::{clock, entropy};
+
+/// Adds, lists or retires.
+pub(crate) async fn run(
+    config: &Config,
+    command: &PrincipalCommand,
+    output: Output,
+) -> anyhow::Result<Outcome> {
+    let server = connect(config).await?;
+    match command {
+        PrincipalCommand::Add(args) => add(config, &server, args, output).await,
+        PrincipalCommand::List => answer(&server.client, "/v1/principals", output, lists::principals).await,
+        PrincipalCommand::Retire(args) => retire(&server, args, output).await,
+    }
+}
+
+async fn add(
+    config: &Config,
+    server: &Server,
+    args: &PrincipalAddArgs,
+    output: Output,
+) -> anyhow::Result<Outcome> {
+    let path = key_path(config, args)?;
+    let (key, made) = read_or_create(&path, &args.name)?;
+    let kind = match args.kind {
+        cli::PrincipalKind::Human => PrincipalKind::Human,
+        cli::PrincipalKind::Service => PrincipalKind::Service,
+    };
+    let added = register(server, kind, &args.name, args.display.as_deref(), &key).await?;
+    if output.json {
+        print_json(
+            &json!({"principal": added.principal, "index": added.index, "key_file": path, "made": made}),
+        )?;
+    } else {
+        let origin = if made { "a new key" } else { "the key" };
+        print_text(&format!(
+            "Registered {} ({}) with {origin} in `{}`, entry @{}.\nKey thumbprint: {}\n",
+            args.name,
+            kind.as_str(),
+            path.display(),
+            added.index,
+            key.public().thumbprint(),
+        ))?;
+        remark(&format!("note: {SAME_USER_WARNING}"));
+    }
+    Ok(Outcome::Fine)
+}
+
+/// Proves to the server that the key is held, and registers it.
+pub(crate) async fn register(
+    server: &Server,
+    kind: PrincipalKind,
+    sub: &str,
+    display: Option<&str>,
+    key: &Key,
+) -> anyhow::Result<AddedPrincipal> {
+    let request = AddPrincipal {
+        kind,
+        sub: sub.to_owned(),
+        key: key.public().to_json(),
+        display: display.map(|name| json!({"name": name})),
+        proof: proof(&server.hello, sub, key, clock::now_s()),
+    };
+    Ok(server.client.post_json("/v1/principals", &request).await?)
+}
+
+fn proof(hello: &Hello, sub: &str, key: &Key, now_s: u64) -> String {
+    jws::sign(jws::KEY_PROOF, &json!({"aud": hello.issuer, "iat": now_s, "sub": sub}), &key.signing)
+}
+
+fn key_path(config: &Config, args: &PrincipalAddArgs) -> anyhow::Result<PathBuf> {
+    if let Some(path) = &args.key {
+        return Ok(std::path::absolute(path)?);
+    }
+    // the server checks the name too, but it must not lead out of the directory before that
+    if args.name.starts_with('.') || args.name.contains(['/', '\0']) {
+        bail!(
+            "`{}` cannot name a principal: use lower-case letters, digits and `._@-`",
+            args.name.escape_default()
+        );
+    }
+    let keys = config.keys.as_ref().context("no place for the key: name its file with `--key FILE`")?;
+    Ok(keys.join(format!("{}.key", args.name)))
+}
+
+fn read_or_create(path: &Path, name: &str) -> anyhow::Result<(Key, bool)> {
+    match keys::create(path, &*entropy::seed()?, name) {
+        Ok(key) => Ok((key, true)),
+        Err(KeyError::Exists(_)) => Ok((keys::read(path)?, false)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn retire(server: &Server, args: &PrincipalRetireArgs, output: Output) -> anyhow::Result<Outcome> {
+    let thumbprint = match base64url::decode_32(&args.which) {
+        Some(_) => args.which.clone(),
+        None => key_of(server, &args.which).await?,
+    };
+    let retired: Written = server.client.delete_json(&format!("/v1/principals/{thumbprint}")).await?;
+    if output.json {
+        print_json(&json!({"thumbprint": thumbprint, "index": retired.index}))?;
+    } else {
+        print_text(&format!(
+            "Retired the key {thumbprint}, entry @{}. Nothing new can rest on it.\n",
+            retired.index
+        ))?;
+    }
+    Ok(Outcome::Fine)
+}
+
+/// The one key in force of the principal with this name.
+async fn key_of(server: &Server, name: &str) -> anyhow::Result<String> {
+    let list: Value = server.client.get_json("/v1/principals").await?;
+    match keys_of(&list, name).as_slice() {
+        [key] => Ok(key.clone()),
+        [] => bail!("no key of `{}` is in force; `deeds principal list` shows them", name.escape_default()),
+        several => bail!(
+            "`{}` has several keys; name one by its thumbprint: {}",
+            name.escape_default(),
+            several.join(", ")
+        ),
+    }
+}
+
+fn keys_of(list: &Value, name: &str) -> Vec<String> {
+    let rows = list.get("principals").and_then(Value::as_array).into_iter().flatten();
+    let rows = rows.filter(|row| row.get("retired").is_none_or(Value::is_null));
+    rows.filter_map(|row| {
+        let principal = row.pointer("/principal/value")?;
+        let named = principal.get("sub")?.as_str()? == name;
+        named.then(|| principal.get("key")?.as_str().map(str::to_owned)).flatten()
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_selects_keys_in_force() {
+        let row = |sub: &str, key: &str, retired: Value| {
+            let principal = json!({"kind": "human", "iss": "i", "sub": sub, "key": key});
+            json!({"principal": {"value": principal, "check": "not-checked"}, "index": 3, "retired": retired})
+        };
+        let rows = [row("ana", "k1", Value::Null), row("ana", "k2", json!(9)), row("bo", "k3", Value::Null)];
+        let list = json!({ "principals": rows });
+        assert_eq!(keys_of(&list, "ana"), ["k1"]);
+        assert_eq!(keys_of(&list, "bo"), ["k3"]);
+        assert!(keys_of(&Value::Null, "ana").is_empty());
+    }
+
+    #[test]
+    fn a_name_never_leads_out_of_the_key_directory() {
+        let config = Config { keys: Some("/keys".into()), ..Config::default() };
+        let path = |name: &str| {
+            let args = PrincipalAddArgs {
+                name: name.into(),
+                kind: cli::PrincipalKind::Human,
+                key: None,
+                display: None,
+            };
+            key_path(&config, &args)
+        };
+        assert_eq!(path("ana").unwrap(), Path::new("/keys/ana.key"));
+        for wrong in ["../ana", "..", "a/b", ".x"] {
+            assert!(path(wrong).is_err(), "{wrong}");
+        }
+    }
+}

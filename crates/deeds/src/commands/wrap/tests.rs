@@ -1,0 +1,117 @@
+//! Tests of what a wrap hands to the proxy: signed requests, scopes, digests of executables.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use capture::api::{Hello, PolicyName};
+use clap::Parser as _;
+use evidence::jws::{self, Signed};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cli::{Cli, Command};
+
+fn args(line: &str) -> WrapArgs {
+    let Command::Wrap(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+        panic!("not `wrap`")
+    };
+    args
+}
+
+fn hello() -> Hello {
+    Hello {
+        server: "deeds".into(),
+        version: "0".into(),
+        api: 1,
+        pid: 2,
+        origin: "o".into(),
+        log_id: String::new(),
+        log_vkey: String::new(),
+        issuer: "deeds://o".into(),
+        tenant: "local".into(),
+        issuer_key: Value::Null,
+        policy: PolicyName { digest: String::new(), source: String::new() },
+        size: 2,
+        published: 2,
+        policy_warnings: Vec::new(),
+    }
+}
+
+#[test]
+fn a_root_request_names_key_scope_task_purpose_and_holder_and_is_acceptable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ciso.key");
+    let key = keys::create(&path, &[7; 32], "ciso").unwrap();
+    let config = Config { principal: Some(path), ..Config::default() };
+    let sign =
+        root_request(&config, &args("deeds wrap --agent bot --purpose contain -- edr")).unwrap().unwrap();
+
+    let hello = hello();
+    let jwk = Jwk::of(&SigningKey::from_bytes(&[9; 32])).to_json();
+    let txn = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let tools = Tools::from([("stdio:edr#isolate".to_owned(), json!({}))]);
+    let ask = RootAsk { hello: &hello, jwk: &jwk, scope: Some(&tools), alias: "edr", txn: Some(txn) };
+    let signed = Signed::parse(&sign(&ask).unwrap(), jws::ROOT_REQUEST).unwrap();
+    let request = delegation::RootRequest::parse(signed.verify(&key.public()).unwrap()).unwrap();
+    assert_eq!(request.cnf.to_json(), jwk);
+    assert_eq!(request.scope.to_json(), json!({"stdio:edr#isolate": {}}));
+    assert_eq!((request.audience.as_str(), request.purpose.as_str()), ("deeds://o", "contain"));
+    assert_eq!(request.txn, id::parse(txn));
+    assert_eq!(request.holder, Some(("bot".to_owned(), PrincipalKind::Agent)));
+    assert_eq!((request.max_depth, request.exp - request.iat), (0, REQUEST_MAX_S));
+
+    let whole = RootAsk { scope: None, txn: None, ..ask };
+    let signed = Signed::parse(&sign(&whole).unwrap(), jws::ROOT_REQUEST).unwrap();
+    let request = delegation::RootRequest::parse(signed.unverified()).unwrap();
+    assert_eq!(request.scope.to_json(), json!({"stdio:edr#*": {}}));
+}
+
+#[test]
+fn without_a_principal_nothing_is_signed_and_no_agent_can_be_named() {
+    let config = Config::default();
+    assert!(root_request(&config, &args("deeds wrap -- edr")).unwrap().is_none());
+    let error = root_request(&config, &args("deeds wrap --agent bot -- edr")).err().unwrap().to_string();
+    assert!(error.contains("--principal"), "{error}");
+    let missing = Config { principal: Some("/no/such.key".into()), ..config };
+    let error = root_request(&missing, &args("deeds wrap -- edr")).err().unwrap().to_string();
+    assert!(error.contains("/no/such.key"), "{error}");
+}
+
+#[test]
+fn a_scope_file_is_checked_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scope.json");
+    fs::write(&path, r#"{"stdio:edr#isolate":{"host":{"constraint_type":"prefix","prefix":"ws-"}}}"#)
+        .unwrap();
+    assert_eq!(read_scope(&path).unwrap().len(), 1);
+    for wrong in
+        ["", "{}", r#"{"edr":{}}"#, r#"{"a#b":{"x":{"constraint_type":"regex"}}}"#, r#"{"a#b":{},"a#b":{}}"#]
+    {
+        fs::write(&path, wrong).unwrap();
+        let error = format!("{:#}", read_scope(&path).unwrap_err());
+        assert!(error.contains("scope.json"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn the_executable_that_would_run_is_the_one_hashed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("1"), dir.path().join("2"));
+    for dir in [&first, &second] {
+        fs::create_dir(dir).unwrap();
+        fs::write(dir.join("tool"), dir.to_str().unwrap()).unwrap();
+    }
+    let executable_bit = |dir: &Path| {
+        fs::set_permissions(dir.join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let search = std::env::join_paths([&first, &second]).unwrap();
+    assert_eq!(executable("tool", Some(&search)), None);
+    executable_bit(&second);
+    assert_eq!(executable("tool", Some(&search)), Some(second.join("tool")));
+    executable_bit(&first);
+    assert_eq!(executable("tool", Some(&search)), Some(first.join("tool")));
+    assert_eq!(executable("./tool", None), Some("./tool".into()));
+    let expected = Digest::of(first.to_str().unwrap().as_bytes()).to_string();
+    assert_eq!(digest(&first.join("tool")), Some(expected));
+    assert_eq!((digest(&first), digest(&first.join("none"))), (None, None));
+}

@@ -1,0 +1,197 @@
+//! The way to the server: connects to it, and starts it when it is not there.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use capture::api::{API_VERSION, Hello};
+use capture::client::{Client, ClientError};
+use rustix::fs::{FlockOperation, flock};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use crate::config::Config;
+
+/// How long a started server may take until it answers.
+const START_MAX: Duration = Duration::from_secs(10);
+/// First pause between two tries to connect; each further one is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// How often a server that ended at once is started again: another one may just have been stopping.
+const STARTS_MAX: u32 = 3;
+/// How much of the server's log an error shows, bytes.
+const LOG_TAIL_BYTES: u64 = 2_000;
+
+/// A server of the right version.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// The connection.
+    pub(crate) client: Client,
+    /// What it said of itself.
+    pub(crate) hello: Hello,
+}
+
+/// Connects to the server of the data directory; starts it first when it is not running.
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<Server> {
+    match Client::connect(config.socket()).await {
+        Ok(client) => greet(client, config).await,
+        Err(ClientError::Unreachable { .. }) => start(config).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Connects to a server that is already running.
+pub(crate) async fn connect_running(config: &Config) -> anyhow::Result<Server> {
+    greet(Client::connect(config.socket()).await?, config).await
+}
+
+/// The version handshake.
+async fn greet(client: Client, config: &Config) -> anyhow::Result<Server> {
+    let socket = config.socket();
+    let hello = match client.hello().await {
+        Ok(hello) => hello,
+        Err(ClientError::Api { code, detail, .. }) if code == "api-version" => {
+            bail!("{}: it says: {detail}", other_version(&socket, "another version", "another API"))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if hello.api != API_VERSION || hello.server != "deeds" {
+        let its = format!("{} {}", hello.server, hello.version);
+        bail!("{}", other_version(&socket, &its, &format!("API {}", hello.api)));
+    }
+    Ok(Server { client, hello })
+}
+
+fn other_version(socket: &Path, its: &str, its_api: &str) -> String {
+    format!(
+        "the server at `{}` is {its} with {its_api}, and this is deeds {} with API {API_VERSION}; stop that server \
+         (its process has the socket open) and run the command again",
+        socket.display(),
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// Starts a server in the background and waits until it answers.
+///
+/// Of several starters one holds the lock and starts; the others wait for the lock or for the server, whichever
+/// comes first. A starter that dies lets go of the lock; its server goes on by itself.
+async fn start(config: &Config) -> anyhow::Result<Server> {
+    let data = config.data.display();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data)
+        .with_context(|| format!("cannot make the data directory `{data}`"))?;
+    let lock = open_private(&config.data.join("start.lock"), true)?;
+    let log = config.server_log();
+    let log_start = std::fs::metadata(&log).map_or(0, |found| found.len());
+    let deadline = Instant::now() + START_MAX;
+    let mut starter = Starter { config, lock, locked: false, child: None, starts: 0 };
+    let mut pause = PAUSE_FIRST;
+    loop {
+        match Client::connect(config.socket()).await {
+            Ok(client) => return greet(client, config).await,
+            Err(ClientError::Unreachable { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !starter.step()? || Instant::now() >= deadline {
+            let said = tail(&log, log_start);
+            bail!("the server for `{data}` did not start; its log `{}` ends with:\n{said}", log.display());
+        }
+        sleep(pause).await;
+        pause = PAUSE_MAX.min(pause * 2);
+    }
+}
+
+/// One process that wants a server.
+struct Starter<'a> {
+    config: &'a Config,
+    lock: File,
+    locked: bool,
+    child: Option<Child>,
+    starts: u32,
+}
+
+impl Starter<'_> {
+    /// Starts the server if it is this process's turn. False when it has failed for good.
+    fn step(&mut self) -> anyhow::Result<bool> {
+        if !self.locked {
+            self.locked = flock(&self.lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+            // Whoever held the lock may have had success just now: connect once more before starting another.
+            return Ok(true);
+        }
+        let ended = match &mut self.child {
+            Some(child) => child.try_wait().context("cannot wait for the started server")?.is_some(),
+            None => true,
+        };
+        if !ended {
+            return Ok(true);
+        }
+        if self.starts == STARTS_MAX {
+            return Ok(false);
+        }
+        self.starts += 1;
+        self.child = Some(spawn(self.config)?);
+        Ok(true)
+    }
+}
+
+/// Starts `deeds serve` in the background: own session, no terminal, nothing inherited but the log file. It is
+/// not killed when its starter ends.
+fn spawn(config: &Config) -> anyhow::Result<Child> {
+    let program = std::env::current_exe().context("cannot find the own executable")?;
+    let log = open_private(&config.server_log(), false)?;
+    let mut command = Command::new(&program);
+    command.arg("serve").arg("--detach").arg("--data").arg(&config.data);
+    if let Some(file) = &config.file {
+        command.arg("--config").arg(file);
+    }
+    if let Some(policy) = &config.policy {
+        command.arg("--policy").arg(policy);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
+    command.spawn().with_context(|| format!("cannot start `{} serve`", program.display()))
+}
+
+fn open_private(path: &Path, lock: bool) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).mode(0o600);
+    let opened = if lock { options.write(true).truncate(false) } else { options.append(true) }.open(path);
+    opened.with_context(|| format!("cannot open `{}`", path.display()))
+}
+
+/// What a file says after an offset, at most its end.
+fn tail(path: &Path, from: u64) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(from.max(length.saturating_sub(LOG_TAIL_BYTES)).min(length)))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    };
+    match read() {
+        Ok(text) if text.is_empty() => "(nothing)".to_owned(),
+        Ok(text) => crate::render::text::lines(&text),
+        Err(error) => format!("(it cannot be read: {error})"),
+    }
+}
+
+/// Waits until a condition holds, looking ever more seldom; false when it did not hold in time.
+pub(crate) async fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    let mut pause = PAUSE_FIRST;
+    while !holds() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(pause).await;
+        pause = PAUSE_MAX.min(pause * 2);
+    }
+    true
+}

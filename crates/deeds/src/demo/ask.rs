@@ -1,0 +1,100 @@
+//! What the log says of the agent's task, matched with what the agent was answered.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, ensure};
+use evidence::tool;
+use serde_json::{Value, json};
+
+use super::player::agent::Reported;
+use crate::connect::Server;
+use crate::render::fact;
+
+/// One call: what the agent was told, and what the log has.
+pub(super) struct Done {
+    /// The agent's side.
+    pub(super) reported: Reported,
+    /// Position of the decision.
+    pub(super) index: u64,
+    /// `allow` or `deny`.
+    pub(super) verdict: String,
+    /// Code of the reason of a refusal.
+    pub(super) code: String,
+    /// Which step refused.
+    pub(super) step: String,
+    /// Words of the reason.
+    pub(super) reason: String,
+    /// What came of it; empty for a refusal.
+    pub(super) status: String,
+    /// Id of the run.
+    pub(super) run: String,
+}
+
+/// The agent's task.
+pub(super) struct Task {
+    /// Its id.
+    pub(super) id: String,
+    /// The server's answer to `did`, newest first.
+    pub(super) answer: Value,
+    /// The answer to `runs`.
+    pub(super) runs: Value,
+    /// In the order of the calls.
+    pub(super) done: Vec<Done>,
+}
+
+impl Task {
+    /// The calls of one part of the story.
+    pub(super) fn part(&self, part: &str) -> Vec<&Done> {
+        self.done.iter().filter(|done| done.reported.call.part == part).collect()
+    }
+}
+
+impl Done {
+    /// For `--json`.
+    pub(super) fn to_json(&self) -> Value {
+        let call = &self.reported.call;
+        json!({"tool": tool::stdio(&call.server, &call.tool), "args": call.args, "decision": self.index,
+            "verdict": self.verdict, "reason": {"code": self.code, "step": self.step, "text": self.reason},
+            "status": self.status, "told": self.reported.words(), "succeeded": self.reported.succeeded()})
+    }
+}
+
+/// Asks the server what was done in the one task that the agent's wraps share.
+pub(super) async fn task(server: &Server, reported: &[Reported]) -> anyhow::Result<Task> {
+    let last = server.client.hello().await?.size.saturating_sub(1);
+    let runs: Value = server.client.get_json(&format!("/v1/runs?limit=50&wait={last}")).await?;
+    let rows = runs.get("runs").and_then(Value::as_array).context("the answer lists no runs")?;
+    let tasks: BTreeSet<String> = rows.iter().map(|run| fact::text(run, "task", "")).collect();
+    ensure!(tasks.len() == 1, "the agent's runs belong to {} tasks, not to one", tasks.len());
+    let id = tasks.into_iter().next().unwrap_or_default();
+    let answer: Value = server.client.get_json(&format!("/v1/did?task={id}&limit=100&wait={last}")).await?;
+    let actions = answer.get("actions").and_then(Value::as_array).context("the answer lists no actions")?;
+    ensure!(
+        actions.len() == reported.len(),
+        "the agent made {} calls and the log has {} decisions",
+        reported.len(),
+        actions.len()
+    );
+    // the agent calls one after the other, so the log's order is its own
+    let done = actions.iter().rev().zip(reported).map(|(action, reported)| matched(action, reported));
+    let done = done.collect::<anyhow::Result<_>>()?;
+    Ok(Task { id, answer, runs, done })
+}
+
+fn matched(action: &Value, reported: &Reported) -> anyhow::Result<Done> {
+    let uri = tool::stdio(&reported.call.server, &reported.call.tool);
+    let index = action.get("index").and_then(Value::as_u64).context("an action without a position")?;
+    let recorded = fact::text(action, "tool", "");
+    ensure!(recorded == uri, "the agent called `{uri}`, and @{index} is about `{recorded}`");
+    let outcome = action.get("outcome").unwrap_or(&Value::Null);
+    Ok(Done {
+        reported: reported.clone(),
+        index,
+        verdict: fact::text(action, "verdict", ""),
+        code: fact::text(action, "reason", "/code"),
+        step: fact::text(action, "reason", "/step"),
+        reason: fact::text(action, "reason", "/text"),
+        status: fact::text(outcome, "status", ""),
+        run: action.get("run").and_then(Value::as_str).unwrap_or_default().to_owned(),
+    })
+}

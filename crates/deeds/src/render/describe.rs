@@ -1,0 +1,98 @@
+//! Values of facts in words.
+
+use serde_json::{Map, Value};
+
+use super::text::{duration, safe, time};
+
+/// A value in words, by the name of the fact it belongs to; other values as compact JSON.
+pub(crate) fn value(name: &str, value: &Value) -> String {
+    let words = match (name, value) {
+        (_, Value::String(text)) => Some(text.clone()),
+        (_, Value::Object(members)) => object(name, members),
+        ("decided_at_ms" | "observed_ms" | "started_ms" | "ended_ms", Value::Number(ms)) => {
+            ms.as_u64().map(time)
+        }
+        ("servers", Value::Array(list)) => {
+            let list = list.iter().filter_map(Value::as_object).filter_map(server).collect::<Vec<_>>();
+            (!list.is_empty()).then(|| list.join("; "))
+        }
+        (_, Value::Array(list)) if list.is_empty() => Some("none".to_owned()),
+        (_, Value::Array(list)) if list.iter().all(Value::is_string) => {
+            Some(list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
+        }
+        _ => None,
+    };
+    safe(&words.unwrap_or_else(|| value.to_string())).into_owned()
+}
+
+fn object(name: &str, members: &Map<String, Value>) -> Option<String> {
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    let number = |name: &str| members.get(name).and_then(Value::as_u64);
+    match name {
+        "principal" | "initiator" | "by" => {
+            Some(format!("{} ({}), issued by {}", text("sub")?, text("kind")?, text("iss")?))
+        }
+        "holder" => Some(format!("{} ({})", text("id")?, text("kind")?)),
+        "source" => Some(match text("t")? {
+            "key-request" => format!("a request that the principal's key {} signed", text("key")?),
+            "peer-cred" => format!("the user id {} of the calling process", number("uid")?),
+            _ => return None,
+        }),
+        "registered" => Some(format!("key {} at @{}", text("thumbprint")?, number("index")?)),
+        "scope" => {
+            let limits = members.get("constraints").and_then(Value::as_object)?;
+            Some(format!("{} with {}", text("tool")?, constraints(limits)))
+        }
+        "life" => {
+            let until = time(number("until")?.saturating_mul(1_000));
+            Some(format!("{} to {until}", time(number("from")?.saturating_mul(1_000))))
+        }
+        "class" => {
+            let classes = members.get("classes").and_then(Value::as_array)?;
+            let classes: Vec<_> = classes.iter().filter_map(Value::as_str).collect();
+            let known = members.get("classified").and_then(Value::as_bool)?;
+            let mark = if known { "" } else { "unclassified, treated as " };
+            let why = text("why").map(|why| format!(" ({why})")).unwrap_or_default();
+            Some(format!("{mark}{}{why}", classes.join(", ")))
+        }
+        "revocations" => Some(format!("as known at @{}", number("index")?)),
+        "client" => Some(format!("process {} running {}", number("pid")?, text("exe")?)),
+        "credential" => {
+            let (kind, uid) = (text("type")?, number("uid")?);
+            let proven = text("pop").map(|pop| format!(", proof of possession {pop}")).unwrap_or_default();
+            Some(format!("{kind} of process {} with user id {uid}{proven}", number("pid")?))
+        }
+        "reason" => Some(format!("{} ({}, {})", text("text")?, text("code")?, text("step")?)),
+        "duration" => Some(duration(number("us")?)),
+        "engine" => Some(format!("Cedar {}, language {}", text("sdk")?, text("lang")?)),
+        "enforcement_point" => Some(format!("{} {}", text("id")?, text("version")?)),
+        _ => None,
+    }
+}
+
+fn server(members: &Map<String, Value>) -> Option<String> {
+    let alias = members.get("alias").and_then(Value::as_str)?;
+    let command = members.get("command").and_then(Value::as_array)?;
+    let words: Vec<_> = command.iter().filter_map(Value::as_str).collect();
+    Some(format!("{alias}: {}", words.join(" ")))
+}
+
+/// `host beginning with "ws-", note optional: anything`.
+fn constraints(rows: &Map<String, Value>) -> String {
+    if rows.is_empty() {
+        return "any arguments".to_owned();
+    }
+    let one = |(name, row): (&String, &Value)| {
+        let optional =
+            if row.get("optional").and_then(Value::as_bool) == Some(true) { " (optional)" } else { "" };
+        let member = |name: &str| row.get(name).map(Value::to_string).unwrap_or_default();
+        match row.get("constraint_type").and_then(Value::as_str) {
+            Some("exact") => format!("{name}{optional} = {}", member("value")),
+            Some("one_of") => format!("{name}{optional} one of {}", member("values")),
+            Some("prefix") => format!("{name}{optional} beginning with {}", member("prefix")),
+            Some("wildcard") => format!("{name}{optional} anything"),
+            _ => format!("{name}{optional}: {row}"),
+        }
+    };
+    rows.iter().map(one).collect::<Vec<_>>().join(", ")
+}

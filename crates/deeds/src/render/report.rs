@@ -1,0 +1,113 @@
+//! The report of `deeds verify`: the verdict first, then errors, then notes, then what was shown, then what even a
+//! verified file does not prove.
+
+use verify::report::{ActionFacts, LogFacts, NOT_PROVEN};
+use verify::{Finding, Report, Severity, Verdict};
+
+use super::style::{BAD, DIM, HEAD, PLAIN, WARN, of_word, paint};
+use super::table::{Cell, cell, draw, styled};
+use super::text::{add, count, safe, wrap};
+
+/// Actions listed of one file; the JSON has them all.
+const ACTIONS_MAX: usize = 20;
+
+/// One file's report.
+pub(crate) fn text(file: &str, report: &Report, width: usize) -> String {
+    let verdict = report.verdict.as_str();
+    let mut out = format!("{}: {}\n", paint(HEAD, &safe(file)), paint(of_word(verdict), verdict));
+    out.push_str(&lines(&report.findings, Severity::Error, width));
+    out.push_str(&lines(&report.findings, Severity::Note, width));
+    if let Some(log) = &report.log {
+        out.push_str(&log_line(log));
+    }
+    out.push_str(&actions(&report.actions, width));
+    if report.verdict == Verdict::Verified {
+        add(&mut out, format_args!("  {}\n", paint(WARN, "Even so, this does not prove")));
+        for limit in NOT_PROVEN {
+            add(&mut out, format_args!("  {}\n", paint(DIM, &format!("- {limit}"))));
+        }
+    }
+    out
+}
+
+/// Findings that differ in nothing but the entry are told together: `withheld @2, @6, @15 to @41: …`.
+pub(crate) fn grouped<'a>(findings: impl Iterator<Item = (&'a str, Option<u64>, &'a str)>) -> Vec<String> {
+    let mut groups: Vec<(&str, &str, Vec<u64>)> = Vec::new();
+    for (code, index, text) in findings {
+        match groups.iter_mut().find(|(known, words, _)| (*known, *words) == (code, text)) {
+            Some((_, _, places)) => places.extend(index),
+            None => groups.push((code, text, index.into_iter().collect())),
+        }
+    }
+    let told = |(code, text, places): &(&str, &str, Vec<u64>)| format!("{code}{}: {text}", ranges(places));
+    groups.iter().map(told).collect()
+}
+
+/// ` @2, @6, @15 to @41`
+fn ranges(places: &[u64]) -> String {
+    let runs = places.chunk_by(|before, after| before.checked_add(1) == Some(*after));
+    let shown = runs.filter_map(|run| match (run.first()?, run.last()?) {
+        (first, last) if first == last => Some(format!("@{first}")),
+        (first, last) => Some(format!("@{first} to @{last}")),
+    });
+    let shown: Vec<String> = shown.collect();
+    if shown.is_empty() { String::new() } else { format!(" {}", shown.join(", ")) }
+}
+
+fn lines(findings: &[Finding], severity: Severity, width: usize) -> String {
+    let (word, style) = match severity {
+        Severity::Error => ("error", BAD),
+        Severity::Note => ("note ", WARN),
+    };
+    let of_severity = findings.iter().filter(|finding| finding.severity == severity);
+    let views = of_severity.map(|finding| (finding.code.name(), finding.index, finding.text.as_str()));
+    let mut out = String::new();
+    for told in grouped(views) {
+        let text = wrap(&safe(&told), width.saturating_sub(8)).join("\n        ");
+        add(&mut out, format_args!("  {} {text}\n", paint(style, word)));
+    }
+    out
+}
+
+fn log_line(log: &LogFacts) -> String {
+    let size = log.size.map_or_else(|| "unknown size".to_owned(), |size| count(size, "entry", "entries"));
+    let labels = paint(DIM, &format!("[{}]", log.key.as_str()));
+    format!("  log {}, checkpoint of {size} {labels}\n", safe(&log.origin))
+}
+
+fn actions(actions: &[ActionFacts], width: usize) -> String {
+    if actions.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<&ActionFacts> = actions.iter().filter(|action| !action.tool.value.is_null()).collect();
+    let rows = shown.iter().take(ACTIONS_MAX).map(|action| {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let member = |value: &serde_json::Value, name: &str| value.get(name).map(text).unwrap_or_default();
+        vec![
+            styled(format!("  @{}", action.index), PLAIN),
+            cell(member(&action.principal.value, "sub")),
+            word(action.principal.check.as_str()),
+            cell(member(&action.holder.value, "id")),
+            cell(text(&action.tool.value)),
+            word(&text(&action.verdict.value)),
+            word(&text(&action.status.value)),
+        ]
+    });
+    let head = ["  ENTRY", "FOR", "SIGNATURE", "AGENT", "TOOL", "VERDICT", "OUTCOME"];
+    let mut out = if shown.is_empty() { String::new() } else { draw(&head, rows.collect(), width) };
+    let withheld = actions.len() - shown.len();
+    if withheld > 0 {
+        add(&mut out, format_args!("  {} withheld\n", count(withheld as u64, "action", "actions")));
+    }
+    if let Some(more) = shown.len().checked_sub(ACTIONS_MAX).filter(|more| *more > 0) {
+        add(
+            &mut out,
+            format_args!("  and {}; `--json` has them all\n", count(more as u64, "action", "actions")),
+        );
+    }
+    out
+}
+
+fn word(word: &str) -> Cell {
+    styled(word, of_word(word))
+}

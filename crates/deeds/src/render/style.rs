@@ -1,0 +1,32 @@
+//! The few styles in use. Output strips them where they are not wanted.
+
+use anstyle::{AnsiColor, Style};
+
+/// Headings.
+pub(crate) const HEAD: Style = Style::new().bold();
+/// Labels and what is beside the point.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// Allowed, verified.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// Refused, failed.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Unknown, unchecked.
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
+/// No style.
+pub(crate) const PLAIN: Style = Style::new();
+
+/// Text in a style.
+pub(crate) fn paint(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// The style of a verdict, a status or a label.
+pub(crate) fn of_word(word: &str) -> Style {
+    match word {
+        "allow" | "ok" | "verified" | "verified-pinned" | "verified-captured" | "included" => GOOD,
+        "deny" | "failed" | "unreadable" | "error" | "lost" => BAD,
+        "unknown" | "open" | "inferred" | "asserted" | "tool-error" | "refused-by-target" | "cancelled"
+        | "not-forwarded" | "sequenced" => WARN,
+        _ => PLAIN,
+    }
+}

@@ -1,0 +1,211 @@
+//! `deeds serve`: the server put together, and taken apart again.
+//!
+//! Order matters both ways. Up: keys, then the lock (held by the store from here on), recovery, index, socket; so
+//! whoever can connect is served by a whole server. Down: no new requests, those under way end, the socket goes, the
+//! log is published and closed, the lock goes with the process.
+
+mod background;
+mod data;
+mod recorded;
+mod socket;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use lineage::{Index, Opener};
+use policy::PolicySet;
+use recorder::{Peer, Recorder, RecorderError};
+use rustix::fs::Mode;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+use web::{About, Activate, AppState, Limits, Shutdown};
+
+use crate::cli::ServeArgs;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::entropy::SystemEntropy;
+
+/// How long a server that was started in the background waits for one that is just stopping: as long as that may
+/// take, and a little.
+const LOCK_WAIT: Duration = Duration::from_secs(6);
+/// Pause between two tries to get the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// How long closing the log may take. With the drain of the connections before it, a stop stays below 5 s.
+const CLOSE_MAX: Duration = Duration::from_millis(1_200);
+/// How long threads that still wait for something may keep the process, after all is closed.
+const LAST_MAX: Duration = Duration::from_millis(300);
+
+/// Serves the data directory until a signal says to stop.
+pub(crate) fn serve(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
+    // whatever this process makes is its user's alone
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    data::prepare(&config.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(run(config, args));
+    runtime.shutdown_timeout(LAST_MAX);
+    served
+}
+
+async fn run(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
+    // first of all, so that a signal at any moment leads to an orderly stop
+    let mut signals = Signals::listen()?;
+    let log = open(config, if args.detach { LOCK_WAIT } else { Duration::ZERO }).await?;
+    let listener = socket::bind(&config.socket())?;
+    tracing::info!(
+        data = %config.data.display(),
+        origin = log.recorder.names().origin,
+        size = log.recorder.reader().size(),
+        policy = log.recorder.policy().set.digest(),
+        "serving"
+    );
+    let shutdown = Shutdown::default();
+    let background = background::start(&log.recorder, &log.index)?;
+    let serving = tokio::spawn(answer(&log, listener, shutdown.clone()));
+    signals.received().await;
+    tracing::info!("stopping");
+    shutdown.begin();
+    // bounded by the drain limit; an error here can only be a bug that has been logged, and the log must be closed
+    drop(serving.await);
+    socket::remove(&config.socket());
+    background.stop();
+    close(log.recorder).await
+}
+
+/// A log that is being written, and the index over it.
+struct Log {
+    recorder: Recorder,
+    index: Arc<Index>,
+    log_vkey: String,
+}
+
+/// Opens the log; while another process holds it, tries again for as long as `wait`.
+async fn open(config: &Config, wait: Duration) -> anyhow::Result<Log> {
+    let deadline = Instant::now() + wait;
+    loop {
+        match open_once(config).await {
+            Err(error) if is_locked(&error) && Instant::now() < deadline => sleep(LOCK_PAUSE).await,
+            opened => return opened,
+        }
+    }
+}
+
+async fn open_once(config: &Config) -> anyhow::Result<Log> {
+    let keys = data::keys(&config.data)?;
+    let origin = recorder::origin_of(&keys.log);
+    let log_vkey = store::log_vkey(&origin, &keys.log.verifying_key());
+    let log_vkey = log_vkey.with_context(|| format!("`{origin}` cannot name a log key"))?;
+    let opener = Opener::new(*keys.kek);
+    let policy = match &config.policy {
+        Some(dir) => (PolicySet::load(dir)?, dir.display().to_string()),
+        None => match recorded::policy(&config.data, &origin, &keys)? {
+            Some(in_force) => in_force,
+            None => (PolicySet::starter()?, "built-in starter set".to_owned()),
+        },
+    };
+    let parts = recorder::Parts {
+        data: config.data.clone(),
+        keys,
+        clock: Arc::new(SystemClock::start()),
+        entropy: Arc::new(SystemEntropy),
+        policy,
+        peer: own_peer(),
+        segment_bytes: None,
+    };
+    let recorder = Recorder::open(parts).await?;
+    let index = Index::open(&config.data.join("index.sqlite"), recorder.reader(), opener)?;
+    Ok(Log { recorder, index: Arc::new(index), log_vkey })
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    let held = |error: &store::OpenError| matches!(error, store::OpenError::Locked { .. });
+    match error.downcast_ref() {
+        Some(recorder::OpenError::Store(error)) => held(error),
+        _ => error.downcast_ref().is_some_and(held),
+    }
+}
+
+/// This process, as the cause of what happens at its start.
+fn own_peer() -> Peer {
+    Peer {
+        uid: rustix::process::geteuid().as_raw(),
+        pid: Some(rustix::process::getpid().as_raw_nonzero().get()),
+    }
+}
+
+/// Answers requests until the shutdown begins.
+fn answer(log: &Log, listener: UnixListener, shutdown: Shutdown) -> impl Future<Output = ()> + Send + use<> {
+    let limits = Limits::default();
+    let state = AppState::new(web::Parts {
+        recorder: log.recorder.clone(),
+        index: Arc::clone(&log.index),
+        activate: activation(&log.recorder),
+        about: About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            log_vkey: log.log_vkey.clone(),
+        },
+        limits: limits.clone(),
+        shutdown: shutdown.clone(),
+    });
+    web::serve_unix(listener, web::router(state), limits, shutdown)
+}
+
+/// How a policy directory comes into force: one at a time, so that the last one recorded is the one that decides.
+fn activation(recorder: &Recorder) -> Activate {
+    let recorder = recorder.clone();
+    let one_at_a_time = Arc::new(Mutex::new(()));
+    Arc::new(move |dir: PathBuf, peer| {
+        let (recorder, one_at_a_time) = (recorder.clone(), Arc::clone(&one_at_a_time));
+        Box::pin(async move {
+            let _turn = one_at_a_time.lock().await;
+            let source = dir.display().to_string();
+            let loaded = tokio::task::spawn_blocking(move || PolicySet::load(&dir)).await;
+            let loaded = loaded.map_err(|error| RecorderError::Policy(error.to_string()))?;
+            let set = loaded.map_err(|error| RecorderError::Policy(error.to_string()))?;
+            recorder.activate(Arc::new(set), &source, peer).await
+        })
+    })
+}
+
+/// Publishes and closes the log. Where the disk is too slow for that, the process ends all the same: what was
+/// acknowledged is durable already, and the next start recovers the rest.
+async fn close(recorder: Recorder) -> anyhow::Result<()> {
+    let closing = tokio::task::spawn_blocking(move || recorder.close());
+    match timeout(CLOSE_MAX, closing).await {
+        Ok(closed) => closed.map_err(|error| anyhow!("the log could not be closed: {error}")),
+        Err(_) => {
+            tracing::warn!("the log could not be published in time; the next start does that");
+            Ok(())
+        }
+    }
+}
+
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

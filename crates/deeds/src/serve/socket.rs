@@ -1,0 +1,55 @@
+//! The server's socket. Only the holder of the store's lock comes here, so a socket file that is there already was
+//! left by a server that is gone.
+
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use tokio::net::UnixListener;
+
+/// Listens on the socket, for the own user alone.
+pub(crate) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    let name = path.display();
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            fs::remove_file(path).with_context(|| format!("cannot remove the old socket `{name}`"))?;
+        }
+        Ok(_) => bail!("`{name}` is not a socket, and the server's socket belongs there: move it away"),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot look at `{name}`")),
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on `{name}`"))?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot close `{name}` to others"))?;
+    Ok(listener)
+}
+
+/// Removes the socket at the end; one that stays is removed by the next server.
+pub(crate) fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::debug!(path = %path.display(), %error, "the socket was not removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_old_socket_is_replaced_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deeds.sock");
+        drop(bind(&path).unwrap());
+        let listener = bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(listener);
+        remove(&path);
+        assert!(!path.exists());
+        fs::write(&path, "notes").unwrap();
+        let error = bind(&path).unwrap_err().to_string();
+        assert!(error.contains("not a socket"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"notes");
+    }
+}

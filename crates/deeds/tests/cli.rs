@@ -1,0 +1,208 @@
+//! The command line as people meet it: help of every command, errors, exit codes. No server is started.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at what it did not expect"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use insta::assert_snapshot;
+
+/// Runs `deeds` in a directory of its own, away from the configuration of whoever runs the tests.
+fn deeds(home: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_deeds"))
+        .args(args)
+        .current_dir(home)
+        .env_clear()
+        .env("HOME", home)
+        .output()
+        .unwrap()
+}
+
+/// Exit code and both streams, with the directory's own name taken out.
+fn said(home: &Path, args: &[&str]) -> String {
+    let output = deeds(home, args);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(home.to_str().unwrap(), "HOME");
+    let code = output.status.code().unwrap();
+    format!("exit {code}\n--- stdout\n{}--- stderr\n{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn help_teaches_every_command() {
+    let home = home();
+    for command in [
+        "",
+        "serve",
+        "stop",
+        "wrap",
+        "runs",
+        "did",
+        "authority",
+        "entry",
+        "prove",
+        "verify",
+        "principal",
+        "principal add",
+        "principal list",
+        "principal retire",
+        "policy",
+        "policy show",
+        "policy check",
+        "policy activate",
+        "status",
+        "demo",
+    ] {
+        let mut args: Vec<&str> = command.split_whitespace().collect();
+        args.push("--help");
+        let output = deeds(home.path(), &args);
+        assert!(output.status.success() && output.stderr.is_empty(), "{command}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(command.is_empty() || help.contains("Example") || help.contains("Commands:"), "{command}");
+        assert_snapshot!(format!("help {command}").trim().replace(' ', "_"), help);
+    }
+}
+
+#[test]
+fn the_short_help_lists_the_commands_and_hides_the_players() {
+    let home = home();
+    let help = String::from_utf8(deeds(home.path(), &["-h"]).stdout).unwrap();
+    assert!(help.contains("wrap") && !help.contains("player"), "{help}");
+    assert!(deeds(home.path(), &["player", "edr", "--help"]).status.success());
+}
+
+#[test]
+fn wrong_names_are_explained_and_exit_with_2() {
+    let home = home();
+    let path = home.path();
+    assert_snapshot!("authority_without_at", said(path, &["authority", "42"]));
+    assert_snapshot!("entry_with_a_word", said(path, &["entry", "@first"]));
+    assert_snapshot!("did_with_a_position", said(path, &["did", "@42"]));
+    assert_snapshot!("did_with_a_bad_time", said(path, &["did", "--from", "yesterday"]));
+    assert_snapshot!("wrap_without_a_command", said(path, &["wrap", "--name", "fs"]));
+    assert_snapshot!("wrap_with_a_bad_alias", said(path, &["wrap", "--name", "F S", "--", "true"]));
+    assert_snapshot!("wrap_that_names_an_agent_alone", said(path, &["wrap", "--agent", "bot", "--", "true"]));
+    assert_snapshot!("prove_without_a_file", said(path, &["prove", "@42"]));
+}
+
+#[test]
+fn misspelt_settings_are_refused_before_anything_is_done() {
+    let home = home();
+    let config = home.path().join(".config/deeds");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.toml"), "dta = \"/srv/deeds\"\n").unwrap();
+    assert_snapshot!("config_with_a_typing_error", said(home.path(), &["status"]));
+    fs::write(config.join("config.toml"), "log = \"deeds=loud\"\n").unwrap();
+    assert_snapshot!("config_with_a_bad_filter", said(home.path(), &["status"]));
+    assert_snapshot!("config_that_is_not_there", said(home.path(), &["status", "--config", "none.toml"]));
+    assert!(!home.path().join(".local").exists(), "no data directory was made");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused_before_the_server_is_started() {
+    let home = home();
+    let key = home.path().join("ciso.key");
+    fs::write(&key, "deeds-key-ed25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA ciso\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_snapshot!(
+        "key_that_others_can_read",
+        said(home.path(), &["wrap", "--principal", "ciso.key", "--", "true"])
+    );
+    assert_snapshot!(
+        "key_that_is_not_there",
+        said(home.path(), &["wrap", "--principal", "no.key", "--", "true"])
+    );
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&key, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    assert_snapshot!(
+        "key_of_another_format",
+        said(home.path(), &["wrap", "--principal", "ciso.key", "--", "true"])
+    );
+    assert!(!home.path().join(".local").exists(), "no server was started");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_is_named() {
+    let home = home();
+    fs::write(home.path().join("file"), "").unwrap();
+    assert_snapshot!("data_below_a_file", said(home.path(), &["runs", "--data", "file/data"]));
+    let long = "d".repeat(120);
+    assert_snapshot!(
+        "data_too_deep_for_a_socket",
+        said(home.path(), &["runs", "--data", &format!("/{long}")])
+    );
+}
+
+#[test]
+fn stopping_what_does_not_run_is_fine() {
+    let home = home();
+    assert_snapshot!("stop_without_a_server", said(home.path(), &["stop"]));
+    assert_snapshot!("stop_without_a_server_json", said(home.path(), &["stop", "--json"]));
+}
+
+#[test]
+fn verify_tells_failed_from_unreadable_and_from_misused() {
+    let home = home();
+    fs::write(home.path().join("junk.deeds"), "no evidence at all, but longer than a digest").unwrap();
+    assert_snapshot!("verify_junk", said(home.path(), &["verify", "junk.deeds"]));
+    let json = deeds(home.path(), &["verify", "--json", "junk.deeds"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((json.status.code(), &report["verdict"]), (Some(2), &"unreadable".into()));
+    let codes: Vec<_> = report["findings"].as_array().unwrap().iter().map(|found| &found["code"]).collect();
+    assert!(codes.contains(&&"bundle-malformed".into()), "{report}");
+    assert_snapshot!("verify_a_missing_file", said(home.path(), &["verify", "none.deeds", "junk.deeds"]));
+    assert_snapshot!(
+        "verify_with_a_bad_pin",
+        said(home.path(), &["verify", "--pin-key", "abc", "junk.deeds"])
+    );
+    assert_snapshot!(
+        "verify_with_a_bad_log_key",
+        said(home.path(), &["verify", "--log-key", "abc", "junk.deeds"])
+    );
+    fs::write(home.path().join("trust"), "witness x\nquorum none\n").unwrap();
+    assert_snapshot!(
+        "verify_with_witnesses",
+        said(home.path(), &["verify", "--trust", "trust", "junk.deeds"])
+    );
+}
+
+#[test]
+fn policies_are_checked_without_a_server() {
+    let home = home();
+    let dir = home.path().join("policy");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("a.cedar"), "@id(\"all\") permit (principal, action, resource);\n").unwrap();
+    assert_snapshot!("policy_check_sound", said(home.path(), &["policy", "check", "policy"]));
+    fs::write(dir.join("b.cedar"), "permit (principal, action, resource) when { context.nothing };\n")
+        .unwrap();
+    assert_snapshot!("policy_check_refused", said(home.path(), &["policy", "check", "policy"]));
+    let json = deeds(home.path(), &["policy", "check", "policy", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((json.status.code(), &report["accepted"]), (Some(1), &false.into()));
+    assert_snapshot!("policy_check_nowhere", said(home.path(), &["policy", "check", "none"]));
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let home = home();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_deeds"))
+        .args(["stop", "--json"])
+        .env_clear()
+        .env("HOME", home.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.is_empty()), (Some(0), true));
+}

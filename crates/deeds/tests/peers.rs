@@ -1,0 +1,180 @@
+//! deeds between programs that others wrote: official MCP clients in Python, official MCP servers, strace, and the
+//! second verifier. `scripts/peers` installs them; without them these tests say so and pass, and fail with `CI=true`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
+#![allow(clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
+#![allow(clippy::disallowed_methods, reason = "a test asks whether it runs in CI")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::{DEEDS, Data, root};
+
+const PYTHON: &str = ".peers/python/bin/python";
+const FILESYSTEM: &str = ".peers/node/node_modules/.bin/mcp-server-filesystem";
+const TIME: &str = ".peers/python/bin/mcp-server-time";
+
+/// The program, if it is installed. Says aloud when a test is skipped; in CI nothing is skipped.
+fn peer(path: &str) -> Option<PathBuf> {
+    let program = root().join(path);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "`{path}` is missing: run scripts/peers");
+    eprintln!("SKIPPED: `{path}` is not installed; scripts/peers installs it");
+    None
+}
+
+fn on_path(name: &str) -> bool {
+    let found = Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    assert!(found || std::env::var("CI").as_deref() != Ok("true"), "`{name}` is missing: run scripts/peers");
+    if !found {
+        eprintln!("SKIPPED: `{name}` is not installed");
+    }
+    found
+}
+
+/// The JSON that a client prints about what it saw.
+fn seen(command: &mut Command) -> Value {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{errors}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{errors}"))
+}
+
+/// Python client → deeds wrap → wrapped command.
+fn client(script: &str, data: &Data, before: &[&str], wrapped: &[&str]) -> Command {
+    let mut command = Command::new(root().join(PYTHON));
+    command.arg(root().join("peers").join(script)).args(before);
+    command.arg(DEEDS).arg("--data").arg(data.data()).args(["wrap", "--"]).args(wrapped);
+    command
+}
+
+#[test]
+fn a_file_server_behind_wrap_behaves_and_what_policy_forbids_does_not_happen() {
+    let (Some(_), Some(server)) = (peer(PYTHON), peer(FILESYSTEM)) else { return };
+    let data = Data::new();
+    let files = data.path().join("files");
+    std::fs::create_dir_all(files.join("secret")).unwrap();
+    let files = files.canonicalize().unwrap();
+    std::fs::write(files.join("hello.txt"), "hello\n").unwrap();
+    let policy = data.path().join("policy");
+    std::fs::create_dir(&policy).unwrap();
+    let forbid = format!(
+        "@id(\"all\") permit (principal, action, resource);\n\
+         @id(\"no-secrets\") forbid (principal, action, resource == Deeds::Tool::\"stdio:mcp-server-filesystem#write_file\")\n\
+         when {{ context.args.hasTag(\"path.norm\") && context.args.getTag(\"path.norm\") like \"{}/secret/*\" }};\n",
+        files.display()
+    );
+    std::fs::write(policy.join("files.cedar"), forbid).unwrap();
+    data.json(&["policy", "activate", policy.to_str().unwrap()]);
+
+    let dir = files.to_str().unwrap();
+    let saw = seen(&mut client("filesystem_client.py", &data, &[dir], &[server.to_str().unwrap(), dir]));
+    assert_eq!(saw["protocol"], "2025-11-25");
+    assert!(saw["tools"].as_array().unwrap().contains(&"write_file".into()));
+    assert!(saw["list"]["text"].as_str().unwrap().contains("hello.txt"));
+    assert_eq!(saw["read"]["text"], "hello\n");
+    assert_eq!(saw["write"]["error"], false);
+    assert_eq!(std::fs::read_to_string(files.join("made.txt")).unwrap(), "made\n");
+    for refused in ["forbidden", "sneaky"] {
+        assert_eq!(saw[refused]["error"], true, "{saw}");
+        assert!(
+            saw[refused]["text"].as_str().unwrap().contains("no-secrets")
+                || saw[refused]["text"].as_str().unwrap().contains('@')
+        );
+    }
+    assert_eq!(saw["missing"]["error"], true);
+    assert_eq!(
+        std::fs::read_dir(files.join("secret")).unwrap().count(),
+        0,
+        "what was refused did not happen"
+    );
+
+    let did = data.json(&["did"]);
+    let rows = did["actions"].as_array().unwrap();
+    assert_eq!(rows.len(), 6, "{did}");
+    assert!(rows.iter().all(|row| row["args_digest"].is_string()));
+    let count = |name: &str, value: &str| rows.iter().filter(|row| row[name] == value).count();
+    assert_eq!((count("verdict", "allow"), count("verdict", "deny")), (4, 2));
+    assert_eq!((count("status", "ok"), count("status", "tool-error")), (3, 1));
+}
+
+#[test]
+fn a_stateless_client_and_server_speak_through_wrap() {
+    let (Some(_), Some(server)) = (peer(PYTHON), peer(TIME)) else { return };
+    let data = Data::new();
+    let saw = seen(&mut client("time_client.py", &data, &[], &[server.to_str().unwrap()]));
+    assert_eq!(saw["protocol"], "2026-07-28");
+    assert_eq!(saw["now"]["error"], false);
+    let did = data.json(&["did"]);
+    assert_eq!(did["actions"][0]["status"], "ok", "{did}");
+    assert!(did["actions"][0]["tool"].as_str().unwrap().ends_with("#get_current_time"));
+}
+
+#[test]
+fn the_journal_is_synced_before_the_server_reads_the_call() {
+    let (Some(_), Some(server)) = (peer(PYTHON), peer(TIME)) else { return };
+    if !on_path("strace") {
+        return;
+    }
+    let data = Data::new();
+    let trace = data.path().join("trace");
+    let inner = client("time_client.py", &data, &[], &[server.to_str().unwrap()]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-ttt", "-s", "4096", "-e", "trace=fdatasync,read,write,writev", "-o"]).arg(&trace);
+    traced.arg(inner.get_program()).args(inner.get_args());
+    let saw = seen(&mut traced);
+    assert_eq!(saw["now"]["error"], false);
+    data.stop();
+    let lines: Vec<String> =
+        String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).lines().map(str::to_owned).collect();
+    // the call as the client writes it, and as the wrapped server's process reads it (the last to see it)
+    let is_call = |line: &str| line.contains("tools/call") && line.contains("get_current_time");
+    let sent = lines
+        .iter()
+        .position(|line| line.contains("write") && is_call(line))
+        .expect("the client sends the call");
+    let forwarded = lines.iter().rposition(|line| line.contains("write") && is_call(line)).unwrap();
+    assert!(forwarded > sent, "the wrap writes it again, to the server");
+    let synced =
+        lines[sent..forwarded].iter().any(|line| line.contains("fdatasync") && line.ends_with("= 0"));
+    assert!(synced, "a journal sync returns between the two:\n{}", lines[sent..=forwarded].join("\n"));
+    let seen_by_server =
+        lines.iter().position(|line| line.contains("read") && is_call(line) && line.contains("Europe"));
+    assert!(seen_by_server.is_some());
+}
+
+#[test]
+fn the_second_verifier_agrees_on_every_vector() {
+    let Some(python) = peer(PYTHON) else { return };
+    let verifier = root().join("tools/verify.py");
+    let run = |args: &[&str]| {
+        let output = Command::new(&python).arg(&verifier).args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    };
+    let vectors = root().join("vectors/v0");
+    println!("{}", run(&["--vectors", vectors.to_str().unwrap()]));
+    let small = std::fs::read_dir(&vectors).unwrap().map(|entry| entry.unwrap().path()).filter(|path| {
+        let verified = std::fs::read_to_string(path.with_extension("json"))
+            .is_ok_and(|text| text.contains("\"verified\""));
+        let short = path.metadata().is_ok_and(|meta| meta.len() <= 8 * 1_024);
+        path.extension().is_some_and(|extension| extension == "deeds") && verified && short
+    });
+    let mut flipped = 0;
+    for path in small {
+        println!("{}", run(&["--flip", path.to_str().unwrap()]));
+        flipped += 1;
+    }
+    assert!(flipped > 0, "there is a small vector that verifies");
+}

@@ -1,0 +1,159 @@
+//! What the tests of the whole program share: the binary, a data directory, a plain MCP client over a pipe.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at what it did not expect"
+)]
+#![allow(clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// The program under test.
+pub(crate) const DEEDS: &str = env!("CARGO_BIN_EXE_deeds");
+
+/// The checkout.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A data directory whose server is stopped when the test ends, however it ends.
+pub(crate) struct Data {
+    dir: tempfile::TempDir,
+}
+
+impl Data {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A `deeds` command on this data directory, away from the configuration of whoever runs the tests.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(DEEDS);
+        command
+            .arg("--data")
+            .arg(self.data())
+            .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
+            .env("HOME", self.dir.path())
+            .env_remove("DEEDS_POLICY")
+            .env_remove("DEEDS_PRINCIPAL")
+            .env_remove("DEEDS_RUN")
+            .env_remove("DEEDS_CONFIG");
+        command
+    }
+
+    /// The JSON answer of a command that succeeds.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let output = self.command().arg("--json").args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "deeds {args:?}: {}\n{text}\n{errors}", output.status);
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("deeds {args:?}: {error}\n{text}\n{errors}"))
+    }
+
+    /// The process id of the server, as its lock file says.
+    pub(crate) fn server_pid(&self) -> Option<i32> {
+        let text = std::fs::read_to_string(self.data().join("LOCK")).ok()?;
+        text.split_whitespace().skip_while(|word| *word != "pid").nth(1)?.parse().ok()
+    }
+
+    pub(crate) fn stop(&self) {
+        let output = self.command().arg("stop").output().unwrap();
+        assert!(output.status.success(), "deeds stop: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        drop(self.command().arg("stop").output());
+    }
+}
+
+/// An MCP client (2025-11-25) that talks to a child process over its standard streams.
+pub(crate) struct Mcp {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    next_id: u64,
+}
+
+impl Mcp {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut client = Self { child, stdin, stdout, next_id: 0 };
+        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": {"name": "test", "version": "0"}});
+        let answer = client.request("initialize", &params).expect("the server answers initialize");
+        assert!(answer.get("result").is_some(), "{answer}");
+        client.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        client
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn send(&mut self, frame: &Value) {
+        let stdin = self.stdin.as_mut().expect("standard input is open");
+        writeln!(stdin, "{frame}").unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// Sends a request and waits for its answer; nothing when the other side hangs up.
+    pub(crate) fn request(&mut self, method: &str, params: &Value) -> Option<Value> {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        loop {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            let answer: Value = serde_json::from_str(&line).unwrap();
+            if answer.get("id") == Some(&json!(id)) {
+                return Some(answer);
+            }
+        }
+    }
+
+    /// Calls a tool; `Ok` with its text, `Err` with the text of a refusal or error.
+    pub(crate) fn call(&mut self, tool: &str, args: &Value) -> Result<String, String> {
+        let params = json!({"name": tool, "arguments": args});
+        let answer = self.request("tools/call", &params).ok_or("the server hung up")?;
+        let text =
+            |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        match answer.pointer("/result/isError").and_then(Value::as_bool) {
+            Some(true) => Err(text("/result/content/0/text")),
+            _ if answer.get("error").is_some() => Err(text("/error/message")),
+            _ => Ok(text("/result/content/0/text")),
+        }
+    }
+
+    /// Closes its standard input and waits until it has ended.
+    pub(crate) fn close(mut self) {
+        drop(self.stdin.take());
+        let mut rest = String::new();
+        while self.stdout.read_line(&mut rest).is_ok_and(|read| read > 0) {
+            rest.clear();
+        }
+        self.child.wait().unwrap();
+    }
+}

@@ -1,0 +1,213 @@
+//! Steps 1, 2 and 15: the container, the checkpoint, the earlier checkpoint.
+
+use evidence::cbor::Encoder;
+use serde_json::json;
+use testkit::{LogBuilder, Parts, signing_key};
+use tlog::checkpoint::Checkpoint;
+use tlog::note;
+
+use super::{Scene, Vector, failed, vector, whole};
+
+pub(super) fn vectors() -> Vec<Vector> {
+    [unreadable(), digest(), checkpoints(), earlier()].into_iter().flatten().collect()
+}
+
+fn unreadable() -> Vec<Vector> {
+    let log = LogBuilder::new(super::SEED);
+    let parts = log.bundle();
+    let one =
+        |name, about, bytes| vector(name, about, &log, bytes, "unreadable", &[whole("bundle-malformed")]);
+    let sealed = |build: &dyn Fn(&mut Encoder)| {
+        let mut out = Encoder::new();
+        build(&mut out);
+        Parts::seal(out.finish())
+    };
+    let mut twice = parts.clone();
+    twice.items.extend(parts.items.last().cloned());
+    let mut backwards = parts.clone();
+    backwards.items.reverse();
+    let mut padded = parts.content();
+    padded.push(0);
+    // member 0 as a two-byte number
+    let mut longer = parts.content();
+    longer.splice(2..3, [0x18, 0]);
+    vec![
+        one("bundle-empty", "No bytes at all.", Vec::new()),
+        one("bundle-32-bytes", "A digest of nothing and no content.", Parts::seal(Vec::new())),
+        one(
+            "bundle-not-a-map",
+            "A text string.",
+            sealed(&|out| {
+                out.text("deeds");
+            }),
+        ),
+        one(
+            "bundle-version-1",
+            "A container of another version.",
+            Parts { version: 1, ..parts.clone() }.encode(),
+        ),
+        one(
+            "bundle-without-entries",
+            "Members 0 to 3 alone.",
+            sealed(&|out| {
+                out.map(4).uint(0).uint(0).uint(1).text(&parts.origin).uint(2).bytes(&parts.log_id);
+                out.uint(3).bytes(&parts.checkpoint);
+            }),
+        ),
+        one(
+            "bundle-unknown-member",
+            "A member 7.",
+            sealed(&|out| {
+                out.map(6).uint(0).uint(0).uint(1).text(&parts.origin).uint(2).bytes(&parts.log_id);
+                out.uint(3).bytes(&parts.checkpoint).uint(4).array(0).uint(7).uint(0);
+            }),
+        ),
+        one(
+            "bundle-subject-kind",
+            "A subject that is neither an action nor a run.",
+            parts.clone().about("task", [7; 16]).encode(),
+        ),
+        one("bundle-index-twice", "Two items with one index.", twice.encode()),
+        one("bundle-index-descending", "Items in the wrong order.", backwards.encode()),
+        one("bundle-bytes-after", "A byte after the map.", Parts::seal(padded)),
+        one("bundle-longer-number", "A number that is not in its shortest form.", Parts::seal(longer)),
+    ]
+}
+
+fn digest() -> Vec<Vector> {
+    let (scene, call) = Scene::ended();
+    let mut altered = scene.log.bundle().about("action", call.act_id).encode();
+    let mut cut = LogBuilder::new(super::SEED).bundle().encode();
+    cut.truncate(cut.len() - 100);
+    if let Some(last) = altered.last_mut() {
+        *last ^= 1;
+    }
+    vec![
+        vector(
+            "bundle-digest",
+            "The digest at the end is another.",
+            &scene.log,
+            altered,
+            "failed",
+            &[whole("bundle-digest")],
+        ),
+        vector(
+            "bundle-cut",
+            "The end of the file is missing.",
+            &scene.log,
+            cut,
+            "unreadable",
+            &[whole("bundle-digest"), whole("bundle-malformed")],
+        ),
+    ]
+}
+
+fn signed(text: &str, log: &LogBuilder) -> Vec<u8> {
+    note::sign(text, &log.origin, &log.log_key).unwrap_or_default().into_bytes()
+}
+
+fn checkpoints() -> Vec<Vector> {
+    let (scene, _) = Scene::ended();
+    let log = &scene.log;
+    let with = |checkpoint: Vec<u8>| Parts { checkpoint, ..log.bundle() };
+    let head =
+        |origin: &str| Checkpoint { origin: origin.to_owned(), size: log.size(), root: log.root(log.size()) };
+    let extended = signed(&format!("{}one line more\n", head(&log.origin).to_text()), log);
+    let elsewhere = signed(&head("elsewhere.test/log").to_text(), log);
+    let other_key = note::sign(&head(&log.origin).to_text(), &log.origin, &signing_key("nobody"));
+    let real = log.checkpoint(log.size());
+    let smaller = log.checkpoint(log.size() - 1);
+    let (text, _) = real.split_once("\n\n").unwrap_or_default();
+    let (_, signature) = smaller.split_once("\n\n").unwrap_or_default();
+    let transplanted = format!("{text}\n\n{signature}");
+    let hidden = log.bundle_showing(|_, name| name != "log_key");
+    let mut renamed = LogBuilder::empty(super::SEED);
+    renamed.append(renamed.trust_anchors());
+    renamed.append(
+        renamed.trust_anchors().with("log_key", &json!(LogBuilder::empty("elsewhere").vkey().to_string())),
+    );
+    let missing = [whole("log-key-missing"), super::at(1, "withheld")];
+    vec![
+        failed(
+            "checkpoint-extension",
+            "A checkpoint with an extension line.",
+            log,
+            &with(extended),
+            &[whole("checkpoint-malformed")],
+        ),
+        failed(
+            "checkpoint-origin",
+            "The log's key signed a checkpoint of another log.",
+            log,
+            &with(elsewhere),
+            &[whole("checkpoint-malformed")],
+        ),
+        failed(
+            "checkpoint-other-key",
+            "Signed under the log's name with another key.",
+            log,
+            &with(other_key.unwrap_or_default().into_bytes()),
+            &[whole("checkpoint-signature")],
+        ),
+        failed(
+            "checkpoint-signature",
+            "The signature of another checkpoint of the same log.",
+            log,
+            &with(transplanted.into_bytes()),
+            &[whole("checkpoint-signature")],
+        ),
+        failed("log-key-missing", "No key is pinned, and the log's own is withheld.", log, &hidden, &missing)
+            .trusting(Vec::new(), Vec::new()),
+        failed(
+            "log-key-unusable",
+            "The key that the log recorded is under another name.",
+            &renamed,
+            &renamed.bundle(),
+            &[whole("log-key-captured"), whole("checkpoint-signature")],
+        )
+        .trusting(Vec::new(), Vec::new()),
+        failed(
+            "checkpoint-pinned-other",
+            "The key that is pinned for this log is not the one that signed.",
+            log,
+            &log.bundle(),
+            &[whole("checkpoint-signature")],
+        )
+        .trusting(vec![super::good::other_key(log)], Vec::new()),
+    ]
+}
+
+fn earlier() -> Vec<Vector> {
+    let (scene, _) = Scene::ended();
+    let log = &scene.log;
+    let with = |note: String, proof| Parts { earlier: Some((note.into_bytes(), proof)), ..log.bundle() };
+    let mut forked = log.clone();
+    forked.entries.truncate(2);
+    forked.activate("forbid(principal, action, resource);");
+    let mut unsigned = log.clone();
+    unsigned.log_key = signing_key("nobody");
+    let error = [whole("earlier")];
+    vec![
+        failed(
+            "earlier-forked",
+            "The earlier checkpoint is of another history, signed by the log.",
+            log,
+            &with(forked.checkpoint(3), log.consistency(3)),
+            &error,
+        ),
+        failed(
+            "earlier-unsigned",
+            "The earlier checkpoint is not signed by the log.",
+            log,
+            &with(unsigned.checkpoint(3), log.consistency(3)),
+            &error,
+        ),
+        failed(
+            "earlier-proof",
+            "The consistency proof is that of another size.",
+            log,
+            &with(log.checkpoint(3), log.consistency(5)),
+            &error,
+        ),
+    ]
+}

@@ -1,0 +1,238 @@
+//! Step 10: delegations and the requests behind them. No act relies on any of these, so that each shows alone.
+
+use evidence::Scope;
+use evidence::delegation::{Root, RootRequest};
+use evidence::principal::PrincipalKind;
+use serde_json::json;
+use testkit::{Draft, source_of};
+
+use super::{Scene, Vector, at, failed};
+
+pub(super) fn vectors() -> Vec<Vector> {
+    [roots(), requests(), bindings()].into_iter().flatten().collect()
+}
+
+/// Records a delegation at 5 after changes to its request and itself.
+fn issued(request: impl FnOnce(&mut RootRequest), root: impl FnOnce(&mut Root)) -> Scene {
+    let mut scene = Scene::started();
+    let mut asked = scene.log.root_request(&scene.run, &scene.person);
+    request(&mut asked);
+    let asked = asked.sign(&scene.person.key);
+    let mut given = scene.log.root_delegation(&scene.run, source_of(&asked));
+    root(&mut given);
+    scene.log.record(&mut scene.run, &given, Some(&asked));
+    scene
+}
+
+/// Records at 5 what a change makes of the usual draft of a delegation.
+fn recorded(change: impl FnOnce(&mut Scene, Draft) -> Draft) -> Scene {
+    let mut scene = Scene::started();
+    let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
+    let token = scene.log.root_delegation(&scene.run, source_of(&request)).sign(&scene.log.issuer_key);
+    let draft = scene.log.delegated(&scene.run, &token, Some(&request));
+    let draft = change(&mut scene, draft);
+    scene.log.append(draft);
+    scene
+}
+
+fn one(name: &'static str, description: &'static str, scene: Scene, code: &'static str) -> Vector {
+    let (log, parts) = scene.close();
+    failed(name, description, &log, &parts, &[at(5, code)])
+}
+
+fn roots() -> Vec<Vector> {
+    let digest =
+        recorded(|_, draft| draft.with("digest", &json!("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU")));
+    let garbage = recorded(|_, draft| draft.with("token", &json!("a.b.c")).without("digest"));
+    let number = recorded(|_, draft| draft.with("token", &json!(1)).without("digest"));
+    let long = issued(|request| request.ttl = 100_000, |root| root.exp = root.iat + 86_401);
+    let elsewhere = recorded(|scene, draft| {
+        let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
+        let mut root = scene.log.root_delegation(&scene.run, source_of(&request));
+        root.issuer = "deeds://elsewhere.test/log".to_owned();
+        let token = root.sign(&scene.log.issuer_key);
+        draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
+    });
+    let tenant =
+        issued(|request| request.tenant = "other".to_owned(), |root| root.tenant = "other".to_owned());
+    let forged = recorded(|scene, draft| {
+        let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
+        let token = scene.log.root_delegation(&scene.run, source_of(&request)).sign(&scene.person.key);
+        draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
+    });
+    let transplanted = recorded(|scene, draft| {
+        let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
+        let mut root = scene.log.root_delegation(&scene.run, source_of(&request));
+        let signature = root.sign(&scene.log.issuer_key);
+        root.exp -= 1;
+        let token = with_signature_of(&root.sign(&scene.log.issuer_key), &signature);
+        draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
+    });
+    vec![
+        one("delegation-digest", "The recorded digest is not the delegation's.", digest, "delegation-digest"),
+        one("delegation-garbage", "A delegation that is no signed object.", garbage, "delegation-malformed"),
+        one("delegation-number", "A delegation that is not even text.", number, "delegation-malformed"),
+        one(
+            "delegation-too-long",
+            "A delegation that lives a second too long.",
+            long,
+            "delegation-malformed",
+        ),
+        one(
+            "delegation-issuer",
+            "A delegation of another issuer, signed with this one's key.",
+            elsewhere,
+            "delegation-malformed",
+        ),
+        one("delegation-tenant", "A delegation for another tenant.", tenant, "delegation-malformed"),
+        one(
+            "delegation-other-key",
+            "A delegation that the principal signed instead of the issuer.",
+            forged,
+            "delegation-signature",
+        ),
+        one(
+            "delegation-signature",
+            "A delegation with the signature of another one.",
+            transplanted,
+            "delegation-signature",
+        ),
+    ]
+}
+
+/// A token with another token's signature.
+fn with_signature_of(token: &str, other: &str) -> String {
+    let (input, _) = token.rsplit_once('.').unwrap_or_default();
+    let (_, signature) = other.rsplit_once('.').unwrap_or_default();
+    format!("{input}.{signature}")
+}
+
+fn requests() -> Vec<Vector> {
+    let null = recorded(|_, draft| draft.with("request", &serde_json::Value::Null));
+    let absent = recorded(|_, draft| draft.without("request"));
+    let other = recorded(|scene, draft| {
+        let mut request = scene.log.root_request(&scene.run, &scene.person);
+        let token = scene.log.root_delegation(&scene.run, source_of(&request.sign(&scene.person.key)));
+        let token = token.sign(&scene.log.issuer_key);
+        request.exp -= 1;
+        let request = request.sign(&scene.person.key);
+        draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
+    });
+    let long = issued(|request| request.exp = request.iat + 301, |_| {});
+    let elsewhere = issued(|request| request.audience = "deeds://elsewhere.test/log".to_owned(), |_| {});
+    let mut stranger = Scene::started();
+    stranger.person = stranger.log.person("mallory");
+    stranger.run.principal = stranger.person.principal.clone();
+    stranger.log.delegate(&mut stranger.run, &stranger.person);
+    let mut retired = Scene::new();
+    retired.log.append(retired.log.key_change("principal-retired", &retired.person));
+    retired.log.delegate(&mut retired.run, &retired.person);
+    let signature = recorded(|scene, draft| {
+        let mut request = scene.log.root_request(&scene.run, &scene.person);
+        let signature = request.sign(&scene.person.key);
+        request.exp -= 1;
+        let request = with_signature_of(&request.sign(&scene.person.key), &signature);
+        let token = scene.log.root_delegation(&scene.run, source_of(&request)).sign(&scene.log.issuer_key);
+        draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
+    });
+    vec![
+        one("request-null", "The principal's request is missing.", null, "request-missing"),
+        one("request-absent", "The entry has no request at all.", absent, "request-missing"),
+        one(
+            "request-other",
+            "Another request than the one that the delegation names.",
+            other,
+            "request-malformed",
+        ),
+        one("request-too-long", "A request that holds a second too long.", long, "request-malformed"),
+        one("request-audience", "A request to another issuer.", elsewhere, "request-malformed"),
+        one(
+            "request-unregistered",
+            "A request signed with a key that nobody registered.",
+            stranger,
+            "request-key",
+        ),
+        one(
+            "request-retired",
+            "A request signed with a key that was retired before.",
+            retired,
+            "request-key",
+        ),
+        one(
+            "request-signature",
+            "A request with the signature of another one.",
+            signature,
+            "request-signature",
+        ),
+    ]
+}
+
+fn bindings() -> Vec<Vector> {
+    let wider = issued(|request| request.scope = Scope::server("stdio:other"), |_| {});
+    let longer = issued(|request| request.ttl = 60, |_| {});
+    let deeper = issued(|_| {}, |root| root.max_depth = 1);
+    let late = issued(
+        |_| {},
+        |root| {
+            root.iat += 331;
+            root.nbf += 331;
+            root.exp += 331;
+        },
+    );
+    let impersonated = issued(|_| {}, |root| root.principal.sub = "bob".to_owned());
+    let tenant = issued(|request| request.tenant = "other".to_owned(), |_| {});
+    let purpose = issued(|_| {}, |root| root.purpose = "something else".to_owned());
+    let task = issued(|request| request.txn = Some([7; 16]), |_| {});
+    let holder =
+        issued(|request| request.holder = Some(("somebody".to_owned(), PrincipalKind::Agent)), |_| {});
+    let bound = issued(
+        |_| {},
+        |root| {
+            let other = evidence::jws::Jwk::of(&testkit::signing_key("another holder"));
+            root.holder.key = other.thumbprint();
+            root.cnf = other;
+        },
+    );
+    vec![
+        one(
+            "binding-scope",
+            "The delegation allows another server than was asked for.",
+            wider,
+            "request-binding",
+        ),
+        one("binding-life", "The delegation lives longer than was asked for.", longer, "request-binding"),
+        one(
+            "binding-depth",
+            "The delegation allows a deeper chain than was asked for.",
+            deeper,
+            "request-binding",
+        ),
+        one(
+            "binding-late",
+            "The delegation was issued long after the request ended.",
+            late,
+            "request-binding",
+        ),
+        one(
+            "binding-principal",
+            "The delegation names another principal than the one who signed.",
+            impersonated,
+            "request-binding",
+        ),
+        one("binding-tenant", "The request names another tenant.", tenant, "request-binding"),
+        one(
+            "binding-purpose",
+            "The delegation states another purpose than was asked for.",
+            purpose,
+            "request-binding",
+        ),
+        one("binding-task", "The request names another task.", task, "request-binding"),
+        one("binding-holder", "The request names another holder.", holder, "request-binding"),
+        one(
+            "binding-key",
+            "The delegation is bound to another key than was asked for.",
+            bound,
+            "request-binding",
+        ),
+    ]
+}

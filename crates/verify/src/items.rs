@@ -1,0 +1,186 @@
+//! The items of a bundle, read once: entries, leaf hashes, opened fields, and who follows whom.
+//!
+//! Nothing here is a finding yet. Steps 3 and 6 of format §10 say what was wrong with an entry or its fields; every
+//! other step sees a malformed entry as absent and the fields of an item with a field error as withheld.
+
+use std::collections::BTreeMap;
+
+use evidence::digest::Digest;
+use evidence::field::{ids, root_of_commitments};
+use evidence::id::{self, Id};
+use evidence::jws::Jwk;
+use evidence::{Entry, EntryError, Kind, json};
+use serde_json::Value;
+
+use crate::bundle::{Bundle, Item, Shown};
+
+/// Of a field commitment (format §3).
+const FIELD_CONTEXT: &[u8] = b"deeds/field/v1\0";
+
+/// One item, read.
+pub(crate) struct Seen<'a> {
+    pub(crate) index: u64,
+    pub(crate) leaf: [u8; 32],
+    pub(crate) path: &'a [[u8; 32]],
+    pub(crate) entry: Result<Entry, EntryError>,
+    pub(crate) fields: Fields<'a>,
+}
+
+/// What is shown of the fields of one item.
+#[derive(Default)]
+pub(crate) struct Fields<'a> {
+    /// By id, without decoys; empty where the fields have an error.
+    opened: Vec<(u8, &'a [u8])>,
+    /// A bit is set whose field is not opened.
+    pub(crate) withheld: bool,
+    /// Another number of elements than bits.
+    pub(crate) wrong_count: bool,
+    /// The commitments do not lead to `fields_root`.
+    pub(crate) wrong_root: bool,
+    /// The first field whose value is not strict JSON.
+    pub(crate) not_json: Option<u8>,
+}
+
+/// All items by index.
+pub(crate) struct Items<'a> {
+    pub(crate) list: Vec<Seen<'a>>,
+    /// Positions in `list` of the first and the last item with a leaf hash.
+    by_leaf: BTreeMap<[u8; 32], (usize, usize)>,
+    /// Positions in `list` by run and stream, version 0 entries only.
+    pub(crate) chains: BTreeMap<(Id, u64), Vec<usize>>,
+}
+
+impl<'a> Items<'a> {
+    /// Reads all items; costs one pass over the bundle.
+    pub(crate) fn read(bundle: &'a Bundle) -> Self {
+        let list: Vec<Seen<'a>> = bundle.items.iter().map(Seen::read).collect();
+        let mut by_leaf = BTreeMap::new();
+        let mut chains: BTreeMap<(Id, u64), Vec<usize>> = BTreeMap::new();
+        for (position, seen) in list.iter().enumerate() {
+            by_leaf.entry(seen.leaf).and_modify(|(_, last)| *last = position).or_insert((position, position));
+            if let Ok(entry) = &seen.entry {
+                chains.entry((entry.run, entry.stream)).or_default().push(position);
+            }
+        }
+        Self { list, by_leaf, chains }
+    }
+
+    /// The item at a position.
+    pub(crate) fn at(&self, position: usize) -> Option<&Seen<'a>> {
+        self.list.get(position)
+    }
+
+    /// The item with a log index.
+    pub(crate) fn by_index(&self, index: u64) -> Option<&Seen<'a>> {
+        self.list.binary_search_by_key(&index, |seen| seen.index).ok().and_then(|at| self.at(at))
+    }
+
+    /// The first and the last item with a leaf hash: the same one, unless an entry stands twice in the log.
+    pub(crate) fn by_leaf(&self, leaf: &[u8; 32]) -> Option<(&Seen<'a>, &Seen<'a>)> {
+        let (first, last) = self.by_leaf.get(leaf)?;
+        Some((self.at(*first)?, self.at(*last)?))
+    }
+
+    /// Items of one kind with their entries, by index.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&Seen<'a>, &Entry)> {
+        self.list.iter().filter_map(move |seen| {
+            seen.entry.as_ref().ok().filter(|entry| entry.kind() == Some(kind)).map(|entry| (seen, entry))
+        })
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn read(item: &'a Item) -> Self {
+        let entry = Entry::decode(&item.entry);
+        let fields = match &entry {
+            Ok(entry) => Fields::read(entry, item.fields.as_deref()),
+            Err(_) => Fields::default(),
+        };
+        Self {
+            index: item.index,
+            leaf: evidence::entry::leaf_hash(&item.entry),
+            path: &item.path,
+            entry,
+            fields,
+        }
+    }
+
+    /// The exact bytes of a field by its name in the registry; nothing where it is withheld, absent or a decoy.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a [u8]> {
+        let id = self.entry.as_ref().ok()?.kind()?.field_id(name)?;
+        self.fields.opened.binary_search_by_key(&id, |(id, _)| *id).ok().and_then(|at| {
+            let (_, value) = self.fields.opened.get(at)?;
+            Some(*value)
+        })
+    }
+
+    /// The value of a field by name.
+    pub(crate) fn value(&self, name: &str) -> Option<Value> {
+        // INVARIANT (opened): what is in `opened` was parsed once already
+        self.raw(name).and_then(|raw| json::parse(raw).ok())
+    }
+
+    /// The value of a field that is a string.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        match self.value(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value of a field that is a whole number.
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.value(name)?.as_u64()
+    }
+
+    /// The value of a field that is a UUID.
+    pub(crate) fn id(&self, name: &str) -> Option<Id> {
+        self.text(name).as_deref().and_then(id::parse)
+    }
+
+    /// The value of a field that is a public key.
+    pub(crate) fn key(&self, name: &str) -> Option<Jwk> {
+        Jwk::parse(&self.value(name)?).ok()
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn read(entry: &Entry, shown: Option<&'a [Shown]>) -> Self {
+        let all_withheld = Self { withheld: entry.fields != 0, ..Self::default() };
+        let Some(shown) = shown else { return all_withheld };
+        let ids: Vec<u8> = ids(entry.fields).collect();
+        if shown.len() != ids.len() {
+            return Self { wrong_count: true, ..all_withheld };
+        }
+        let wrong_root = root(entry.kind, &ids, shown) != Some(entry.fields_root);
+        let (mut opened, mut not_json, mut withheld) = (Vec::new(), None, false);
+        for (id, shown) in ids.into_iter().zip(shown) {
+            let Shown::Opened { value, .. } = shown else {
+                withheld = true;
+                continue;
+            };
+            match json::parse(value) {
+                Ok(Value::Null) => {} // a decoy: shown, and not present to any check
+                Ok(_) => opened.push((id, value.as_slice())),
+                Err(_) => not_json = not_json.or(Some(id)),
+            }
+        }
+        if wrong_root || not_json.is_some() {
+            return Self { wrong_root, not_json, ..all_withheld };
+        }
+        Self { opened, withheld, ..Self::default() }
+    }
+}
+
+/// The root over what is shown; nothing for an opened field of a kind that has no commitments, being beyond a byte.
+fn root(kind: u64, ids: &[u8], shown: &[Shown]) -> Option<[u8; 32]> {
+    let commitments = ids.iter().zip(shown).map(|(id, shown)| match shown {
+        Shown::Withheld(commitment) => Some(*commitment),
+        Shown::Opened { salt, value } => {
+            let kind = u8::try_from(kind).ok()?;
+            Some(Digest::of_parts(&[FIELD_CONTEXT, &[kind, *id], salt, value]).0)
+        }
+    });
+    let commitments: Option<Vec<[u8; 32]>> = commitments.collect();
+    Some(root_of_commitments(commitments?.into_iter()))
+}

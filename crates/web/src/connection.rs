@@ -1,0 +1,210 @@
+//! Connections of the socket: who may come in, requests received whole and in time, and an orderly end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use recorder::Peer;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::arrival::{Arrival, Timed};
+use crate::limits::{HEADERS_MAX, Limits, REFUSED_CONNECTIONS_MAX};
+use crate::problem::{Code, Problem};
+use crate::state::Shutdown;
+
+/// Pause after the operating system could not give us a connection: without it a full table of files spins.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Least buffer that the HTTP implementation takes.
+const BUFFER_MIN_BYTES: usize = 8_192;
+
+/// What all connections share.
+struct Server {
+    router: TowerToHyperService<Router>,
+    limits: Limits,
+    shutdown: Shutdown,
+    own_uid: u32,
+    served: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
+}
+
+/// Serves the socket until the shutdown begins; then accepts nothing more, lets requests under way end within
+/// [`Limits::drain`], and drops what is left.
+pub async fn serve_unix(listener: UnixListener, router: Router, limits: Limits, shutdown: Shutdown) {
+    let server = Arc::new(Server {
+        router: TowerToHyperService::new(router),
+        own_uid: rustix::process::geteuid().as_raw(),
+        served: Arc::new(Semaphore::new(limits.connections)),
+        refused: Arc::new(Semaphore::new(REFUSED_CONNECTIONS_MAX)),
+        limits,
+        shutdown: shutdown.clone(),
+    });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(serve(stream, Arc::clone(&server)))),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    // whoever connects from here on is told by the operating system that nobody listens
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(server.limits.drain, ended).await.is_err() {
+        tracing::info!(connections = connections.len(), "connections that did not end in time are dropped");
+    }
+    connections.shutdown().await;
+}
+
+async fn serve(stream: UnixStream, server: Arc<Server>) {
+    let peer = match stream.peer_cred() {
+        Ok(credentials) => Peer { uid: credentials.uid(), pid: credentials.pid() },
+        Err(error) => return tracing::warn!(%error, "a connection without credentials was closed"),
+    };
+    let admitted = server.admit(peer);
+    // those that are not admitted hear why, as far as there is room for that
+    let Ok(_place) = admitted.as_ref().map_or_else(|_| Arc::clone(&server.refused).try_acquire_owned().map(Some), |_| Ok(None))
+    else {
+        return;
+    };
+    let arrival = Arrival::default();
+    let io = TokioIo::new(Timed::new(stream, arrival.clone(), server.limits.request));
+    let refusal = admitted.as_ref().err().cloned();
+    let shared = Arc::clone(&server);
+    let service = service_fn(move |request| {
+        let (server, arrival, refusal) = (Arc::clone(&shared), arrival.clone(), refusal.clone());
+        async move {
+            let answer = match refusal {
+                Some(problem) => Err(problem),
+                None => server.answer(request, &arrival, peer).await,
+            };
+            Ok::<_, Infallible>(answer.unwrap_or_else(IntoResponse::into_response))
+        }
+    });
+    let connection = http1::Builder::new()
+        .keep_alive(admitted.is_ok())
+        .max_headers(HEADERS_MAX)
+        // twice the limit, so that a head somewhat over it is answered with a problem document
+        .max_buf_size((server.limits.head_bytes * 2).max(BUFFER_MIN_BYTES))
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = server.shutdown.begun() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+impl Server {
+    /// A place for a connection, or why there is none.
+    fn admit(&self, peer: Peer) -> Result<OwnedSemaphorePermit, Problem> {
+        may_connect(peer, self.own_uid)?;
+        Arc::clone(&self.served).try_acquire_owned().map_err(|_| {
+            let text = format!(
+                "the server has its limit of {} connections: close some, or try again in a moment",
+                self.limits.connections
+            );
+            Problem::new(Code::TooManyConnections, text)
+        })
+    }
+
+    /// Receives the whole request, then lets the router answer it.
+    async fn answer(&self, request: Request<Incoming>, arrival: &Arrival, peer: Peer) -> Result<Response, Problem> {
+        let due = arrival.head_is_here() + self.limits.request;
+        check_head(&request, self.limits.head_bytes)?;
+        let (parts, body) = request.into_parts();
+        let body = tokio::select! {
+            body = receive(body, &self.limits, due) => body?,
+            () = self.shutdown.begun() => {
+                return Err(Problem::new(Code::Stopping, "the server is being stopped: send the request again"));
+            }
+        };
+        arrival.request_is_here();
+        let mut request = Request::from_parts(parts, Body::from(body));
+        request.extensions_mut().insert(peer);
+        match self.router.call(request).await {
+            Ok(response) => Ok(response),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// Only the user that the server runs as is served: the socket's mode says the same, and this holds where the socket
+/// was opened up or handed on.
+fn may_connect(peer: Peer, own_uid: u32) -> Result<(), Problem> {
+    if peer.uid == own_uid {
+        return Ok(());
+    }
+    let text = format!("this server serves the user id {own_uid} alone, not {}: start one of your own", peer.uid);
+    Err(Problem::new(Code::PeerRefused, text))
+}
+
+fn check_head(request: &Request<Incoming>, limit: usize) -> Result<(), Problem> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let length = request.method().as_str().len() + target + headers.sum::<usize>();
+    if length <= limit {
+        return Ok(());
+    }
+    let text = format!("the head of the request has {length} bytes, more than the {limit} allowed: shorten it");
+    Err(Problem::new(Code::HeadTooLarge, text))
+}
+
+async fn receive(body: Incoming, limits: &Limits, due: Instant) -> Result<Bytes, Problem> {
+    let limit = limits.body_bytes;
+    let too_large = || {
+        let text = format!("the body has more than the {limit} bytes allowed: send less");
+        Problem::new(Code::TooLarge, text)
+    };
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
+    match timeout_at(due, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(Problem::malformed(error)),
+        Err(_) => {
+            let text = format!("the request did not arrive within {} ms: send it again", limits.request.as_millis());
+            Err(Problem::new(Code::TooSlow, text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_user_is_refused_and_root_is_another_user() {
+        let peer = |uid| Peer { uid, pid: Some(7) };
+        assert_eq!(may_connect(peer(1000), 1000), Ok(()));
+        for (uid, own) in [(1001, 1000), (0, 1000), (1000, 0)] {
+            let problem = may_connect(peer(uid), own).unwrap_err();
+            assert_eq!(problem.code, Code::PeerRefused);
+            assert!(problem.detail.contains(&uid.to_string()), "{}", problem.detail);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Actions: `begin`, answered once the decision is durable, and `finish`, answered in two lines.
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use capture::api::{self, Begun, CaptureMode, CaptureModes};
+use evidence::id::{self, Id};
+use evidence::{Digest, json};
+use recorder::{Answer, Malformed, Mode, Outcome, Peer, Reason, RecorderError, Request};
+
+use super::runs::ndjson;
+use crate::extract::{Caller, Json, Segments, digest_maybe, digest_member, id_member, parse};
+use crate::problem::{Code, Problem};
+use crate::state::{AppState, to_the_end};
+use crate::stream::OutcomeBody;
+
+/// `POST /v1/runs/{run}/actions`
+///
+/// What reaches this decision point and cannot become a decision is evidence too: it is recorded, then refused.
+pub(super) async fn begin(
+    State(state): State<AppState>,
+    Caller(peer): Caller,
+    segments: Segments,
+    body: Bytes,
+) -> Result<axum::Json<Begun>, Problem> {
+    let run = segments.id("run");
+    let known = run.as_ref().ok().filter(|run| state.recorder().control().run(run).is_some()).copied();
+    let answered = match run.and_then(|run| request(&state, run, &body)) {
+        Ok(request) => decide(&state, request, peer).await,
+        Err(problem) => Err(problem),
+    };
+    match answered {
+        Err(problem) if is_callers(problem.code) => {
+            let source = known.map_or_else(|| format!("uid:{}", peer.uid), |run| id::text(&run));
+            Err(refused(&state, problem, source, &body).await?)
+        }
+        other => other.map(axum::Json),
+    }
+}
+
+async fn decide(state: &AppState, request: Request, peer: Peer) -> Result<Begun, Problem> {
+    let act_id = id::text(&request.act_id);
+    let recorder = state.recorder().clone();
+    match to_the_end(async move { recorder.begin(request, peer).await }).await? {
+        Answer::Allowed(permit) => {
+            // from here on the lease of the run answers for the act: its loss sets the outcome to unknown
+            let leased = permit.leased();
+            Ok(Begun::Allow(api::Allowed {
+                index: leased.index,
+                act_id,
+                class: leased.class,
+                capture: CaptureModes { args: mode(leased.capture.args), result: mode(leased.capture.result) },
+                receipt: serde_json::to_value(leased.receipt).unwrap_or_default(),
+            }))
+        }
+        Answer::Refused(refusal) => Ok(Begun::Deny(api::Denied {
+            index: refusal.index,
+            reason: api::Reason {
+                code: refusal.reason.code,
+                step: refusal.reason.step,
+                text: refusal.reason.text,
+            },
+            receipt: refusal.receipt.and_then(|receipt| serde_json::to_value(receipt).ok()),
+        })),
+    }
+}
+
+fn request(state: &AppState, run: Id, body: &[u8]) -> Result<Request, Problem> {
+    let asked: api::Begin = parse(body)?;
+    digest_member("frame_digest", &asked.frame_digest)?;
+    digest_maybe("sent_frame_digest", asked.sent_frame_digest.as_deref())?;
+    digest_maybe("definition_digest", asked.definition_digest.as_deref())?;
+    Ok(Request {
+        run,
+        stream: asked.stream,
+        act_id: id_member("act_id", &asked.act_id)?,
+        operation: asked.operation,
+        tool: asked.tool,
+        args: asked.args,
+        frame_digest: asked.frame_digest,
+        sent_frame_digest: asked.sent_frame_digest,
+        definition_digest: asked.definition_digest,
+        delegation: asked.delegation,
+        pop: asked.pop,
+        root_dir: asked.root_dir,
+        correlators: asked.correlators,
+        enforcement_point: state.point(run, asked.stream),
+        malformed: None,
+    })
+}
+
+/// Whether the request is what was wrong, not the server's present state.
+fn is_callers(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Malformed | Code::Invalid | Code::RunUnknown | Code::RunEnded | Code::StreamUnknown
+    )
+}
+
+/// Records a request that could not be decided; gives the problem back.
+async fn refused(state: &AppState, problem: Problem, source: String, body: &[u8]) -> Result<Problem, Problem> {
+    let malformed = Malformed {
+        source,
+        reason: Reason::new(problem.code.row().1, "begin", &problem.detail),
+        digest: Digest::of(body).to_string(),
+    };
+    let recorder = state.recorder().clone();
+    to_the_end(async move { recorder.refuse_malformed(&malformed).await }).await?;
+    Ok(problem)
+}
+
+fn mode(mode: Mode) -> CaptureMode {
+    match mode {
+        Mode::Sealed => CaptureMode::Sealed,
+        Mode::Digest => CaptureMode::Digest,
+        Mode::None => CaptureMode::None,
+    }
+}
+
+/// `POST /v1/runs/{run}/actions/{act_id}/outcome`
+pub(super) async fn finish(
+    State(state): State<AppState>,
+    segments: Segments,
+    Json(asked): Json<api::Finish>,
+) -> Result<Response, Problem> {
+    let (run, act_id) = (segments.id("run")?, segments.id("act_id")?);
+    check_decision(&state, run, act_id, asked.decision)?;
+    digest_maybe("frame_digest", asked.frame_digest.as_deref())?;
+    digest_maybe("result_digest", asked.result_digest.as_deref())?;
+    check_result(asked.result.as_deref(), asked.result_digest.as_deref())?;
+    let outcome = Outcome {
+        event_id: id_member("event_id", &asked.event_id)?,
+        status: asked.status,
+        // a result that is not strict JSON cannot be a field; its digest stands for it
+        result: asked.result.filter(|result| json::parse(result.as_bytes()).is_ok()),
+        result_digest: asked.result_digest,
+        frame_digest: asked.frame_digest,
+        duration_us: Some(asked.duration_us),
+        detail: asked.detail,
+    };
+    let durable = state.recorder().finish(run, act_id, outcome)?;
+    Ok(ndjson(Body::new(OutcomeBody::new(durable))))
+}
+
+/// The outcome must be that of the decision it names.
+fn check_decision(state: &AppState, run: Id, act_id: Id, decision: u64) -> Result<(), Problem> {
+    let (run_text, act_text) = (id::text(&run), id::text(&act_id));
+    let control = state.recorder().control();
+    let known = control.run(&run).ok_or_else(|| RecorderError::RunUnknown(run_text.clone()))?;
+    let open = known.open.get(&act_text).map(|act| act.index);
+    let index = open.or_else(|| known.answered(&act_text).map(|answered| answered.index));
+    if index == Some(decision) {
+        return Ok(());
+    }
+    Err(RecorderError::ActUnknown(run_text, format!("{act_text} decided at @{decision}")).into())
+}
+
+/// A result and a digest that is not its own would be evidence against each other.
+fn check_result(result: Option<&str>, digest: Option<&str>) -> Result<(), Problem> {
+    match (result, digest) {
+        (Some(result), Some(digest)) if Digest::of(result.as_bytes()).to_string() != digest => {
+            let text = "`result_digest` is not the digest of `result`: digest the exact text that is sent";
+            Err(Problem::new(Code::Invalid, text))
+        }
+        (Some(_), None) => {
+            Err(Problem::new(Code::Invalid, "`result` comes without its `result_digest`: send both"))
+        }
+        _ => Ok(()),
+    }
+}

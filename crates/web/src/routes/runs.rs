@@ -1,0 +1,212 @@
+//! Runs: opening, joining, renewing, holding, ending, and what was seen beside the acts.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use capture::api;
+use evidence::Scope;
+use evidence::id::{self, Id};
+use evidence::jws::{self, Jwk, Signed};
+use recorder::limits::LEASE_GRACE_MS;
+use recorder::{Client, OpenRun, Server};
+use serde_json::Value;
+
+use crate::extract::{Caller, Json, Segments, digest_maybe, id_member};
+use crate::problem::Problem;
+use crate::process;
+use crate::state::{AppState, to_the_end};
+use crate::stream::LeaseBody;
+
+/// `POST /v1/runs`
+pub(super) async fn open(
+    State(state): State<AppState>,
+    Caller(peer): Caller,
+    Json(asked): Json<api::OpenRun>,
+) -> Result<Response, Problem> {
+    capture::mcp::check_alias(&asked.alias).map_err(|why| Problem::member("alias", why))?;
+    digest_maybe("executable", asked.executable.as_deref())?;
+    digest_maybe("config", asked.config.as_deref())?;
+    let open = OpenRun {
+        server: Server {
+            alias: asked.alias,
+            command: asked.command,
+            executable: asked.executable,
+            config: asked.config,
+        },
+        key: key(&asked.key)?,
+        root_request: asked.root_request,
+        scope: scope(asked.scope)?,
+        purpose: asked.purpose,
+        trigger: asked.trigger.map(word),
+        join: asked.join.as_deref().map(|run| id_member("join", run)).transpose()?,
+        client: process::client_of(peer, asked.parent_pid),
+    };
+    let recorder = state.recorder().clone();
+    let opened = to_the_end(async move { recorder.open_run(open, peer).await }).await?;
+    state.remember_point(opened.run, opened.stream, asked.enforcement_point);
+    tracing::info!(run = id::text(&opened.run), stream = opened.stream, index = opened.index, "run opened");
+    let receipts = opened.receipts.iter().map(|receipt| serde_json::to_value(receipt).unwrap_or_default());
+    let answer = api::OpenedRun {
+        run: id::text(&opened.run),
+        stream: opened.stream,
+        txn: id::text(&opened.renewal.root.txn),
+        holder: opened.renewal.root.holder,
+        principal: opened.principal,
+        grade: opened.grade.to_owned(),
+        delegation: opened.renewal.token,
+        exp: opened.renewal.root.exp,
+        issuer: opened.renewal.root.issuer,
+        index: opened.index,
+        lease_grace_ms: LEASE_GRACE_MS,
+        receipts: receipts.collect(),
+    };
+    Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
+}
+
+/// `POST /v1/runs/{run}/delegations`
+pub(super) async fn renew(
+    State(state): State<AppState>,
+    Caller(peer): Caller,
+    segments: Segments,
+    Json(asked): Json<api::Renew>,
+) -> Result<axum::Json<api::Renewed>, Problem> {
+    let run = segments.id("run")?;
+    let open = OpenRun {
+        server: Server { alias: alias(&state, run), command: Vec::new(), executable: None, config: None },
+        key: key(&asked.key)?,
+        root_request: asked.root_request,
+        scope: scope(asked.scope)?,
+        purpose: purpose(&state, run),
+        trigger: None,
+        join: None,
+        client: Client { pid: None, start: None, exe: None },
+    };
+    let recorder = state.recorder().clone();
+    let renewal = to_the_end(async move { recorder.renew(run, asked.stream, open, peer).await }).await?;
+    Ok(axum::Json(api::Renewed { delegation: renewal.token, exp: renewal.root.exp, index: renewal.index }))
+}
+
+/// `POST /v1/runs/{run}/lease`
+pub(super) async fn lease(
+    State(state): State<AppState>,
+    segments: Segments,
+    Json(asked): Json<api::TakeLease>,
+) -> Result<Response, Problem> {
+    let run = segments.id("run")?;
+    let lease = state.recorder().lease(run, asked.stream)?;
+    Ok(ndjson(Body::new(LeaseBody::new(&state, lease, run))))
+}
+
+/// `POST /v1/runs/{run}/end`
+pub(super) async fn end(
+    State(state): State<AppState>,
+    segments: Segments,
+    Json(asked): Json<api::EndRun>,
+) -> Result<axum::Json<api::EndedRun>, Problem> {
+    let run = segments.id("run")?;
+    let recorder = state.recorder().clone();
+    check_stream(&state, run, asked.stream)?;
+    let ended = to_the_end(async move {
+        recorder.end_stream(run, asked.stream, &asked.reason, asked.gaps).await
+    })
+    .await?;
+    tracing::info!(run = id::text(&run), stream = asked.stream, index = ended.index, "run ended");
+    Ok(axum::Json(api::EndedRun { index: ended.index, abandoned: ended.abandoned }))
+}
+
+/// `POST /v1/runs/{run}/observations`
+pub(super) async fn observe(
+    State(state): State<AppState>,
+    segments: Segments,
+    Json(asked): Json<api::Observe>,
+) -> Result<axum::Json<api::Observed>, Problem> {
+    let run = segments.id("run")?;
+    digest_maybe("frame_digest", asked.frame_digest.as_deref())?;
+    let seen = recorder::Observation {
+        subtype: asked.subtype,
+        payload: asked.payload,
+        count: asked.count,
+        act_id: asked.act_id.as_deref().map(|act| id_member("act_id", act)).transpose()?,
+        frame_digest: asked.frame_digest,
+        refusal: asked.refusal,
+    };
+    check_stream(&state, run, asked.stream)?;
+    let recorder = state.recorder().clone();
+    let index = to_the_end(async move { recorder.observe(run, asked.stream, seen).await }).await?;
+    Ok(axum::Json(api::Observed { index }))
+}
+
+/// `POST /v1/runs/{run}/gaps`
+pub(super) async fn gap(
+    State(state): State<AppState>,
+    segments: Segments,
+    Json(asked): Json<api::Gap>,
+) -> Result<axum::Json<api::Written>, Problem> {
+    let run = segments.id("run")?;
+    digest_maybe("digest", asked.digest.as_deref())?;
+    let gap = recorder::Gap {
+        reason: asked.reason,
+        from_ms: asked.from_ms,
+        to_ms: asked.to_ms,
+        count: asked.count,
+        digest: asked.digest,
+        detail: asked.detail,
+    };
+    check_stream(&state, run, asked.stream)?;
+    let recorder = state.recorder().clone();
+    let index = to_the_end(async move { recorder.record_gap(run, asked.stream, gap).await }).await?;
+    Ok(axum::Json(api::Written { index }))
+}
+
+/// A streamed answer of lines.
+pub(super) fn ndjson(body: Body) -> Response {
+    ([(CONTENT_TYPE, api::NDJSON)], body).into_response()
+}
+
+/// Tells an unknown run or stream from one that has ended, which the sequencer does not.
+pub(super) fn check_stream(state: &AppState, run: Id, stream: u64) -> Result<(), Problem> {
+    let control = state.recorder().control();
+    let known = control.run(&run).ok_or_else(|| recorder::RecorderError::RunUnknown(id::text(&run)))?;
+    if known.streams.contains_key(&stream) {
+        return Ok(());
+    }
+    Err(recorder::RecorderError::StreamUnknown(id::text(&run), stream).into())
+}
+
+fn key(value: &Value) -> Result<Jwk, Problem> {
+    Jwk::parse(value).map_err(|error| Problem::member("key", error))
+}
+
+fn scope(tools: Option<api::Tools>) -> Result<Option<Scope>, Problem> {
+    let Some(tools) = tools else { return Ok(None) };
+    let tools = Value::Object(tools.into_iter().collect());
+    Scope::parse(&tools).map(Some).map_err(|error| Problem::member("scope", error))
+}
+
+fn word(trigger: api::Trigger) -> String {
+    match trigger {
+        api::Trigger::Human => "human",
+        api::Trigger::Schedule => "schedule",
+        api::Trigger::Event => "event",
+        api::Trigger::Agent => "agent",
+    }
+    .to_owned()
+}
+
+fn alias(state: &AppState, run: Id) -> String {
+    state.recorder().control().run(&run).map(|run| run.alias.clone()).unwrap_or_default()
+}
+
+/// What the run is for, as its first root says: a renewal is for the same.
+fn purpose(state: &AppState, run: Id) -> String {
+    let control = state.recorder().control();
+    let tokens = control.run(&run).into_iter().flat_map(|run| run.delegations.values());
+    let purpose = |token: &String| {
+        // the log issued it; its signature is checked wherever something rests on it
+        let signed = Signed::parse(token, jws::DELEGATION).ok()?;
+        signed.unverified().get("deeds")?.get("purpose")?.as_str().map(str::to_owned)
+    };
+    tokens.filter_map(purpose).next().unwrap_or_default()
+}
