@@ -23,7 +23,10 @@ pub(crate) struct SystemClock(Instant);
 impl SystemClock {
     /// Begins to count.
     pub(crate) fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the binary reads the clock here and hands the time down")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the binary reads the clock here and hands the time down"
+        )]
         let now = Instant::now();
         Self(now)
     }

@@ -38,16 +38,24 @@ pub(crate) struct Server {
 
 /// Connects to the server of the data directory; starts it first when it is not running.
 pub(crate) async fn connect(config: &Config) -> anyhow::Result<Server> {
-    match Client::connect(config.socket()).await {
-        Ok(client) => greet(client, config).await,
-        Err(ClientError::Unreachable { .. }) => start(config).await,
-        Err(error) => Err(error.into()),
+    match try_connect(config).await? {
+        Some(server) => Ok(server),
+        None => start(config).await,
     }
 }
 
 /// Connects to a server that is already running.
 pub(crate) async fn connect_running(config: &Config) -> anyhow::Result<Server> {
     greet(Client::connect(config.socket()).await?, config).await
+}
+
+/// Connects to the server if one answers. One that is just ending may still take a connection and then drop it.
+async fn try_connect(config: &Config) -> anyhow::Result<Option<Server>> {
+    let gone = |error: &ClientError| matches!(error, ClientError::Unreachable { .. } | ClientError::Lost(_));
+    match connect_running(config).await {
+        Err(error) if error.downcast_ref().is_some_and(gone) => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// The version handshake.
@@ -94,10 +102,8 @@ async fn start(config: &Config) -> anyhow::Result<Server> {
     let mut starter = Starter { config, lock, locked: false, child: None, starts: 0 };
     let mut pause = PAUSE_FIRST;
     loop {
-        match Client::connect(config.socket()).await {
-            Ok(client) => return greet(client, config).await,
-            Err(ClientError::Unreachable { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(server) = try_connect(config).await? {
+            return Ok(server);
         }
         if !starter.step()? || Instant::now() >= deadline {
             let said = tail(&log, log_start);
@@ -195,3 +201,6 @@ pub(crate) async fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> b
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,11 +11,13 @@ mod proof;
 mod stage;
 mod story;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Outcome;
 use crate::cli::DemoArgs;
+use crate::connect::Server;
 use crate::output::{Output, remark};
 use narrator::Narrator;
 use stage::Stage;
@@ -23,18 +25,18 @@ use stage::Stage;
 /// Plays the story; the outcome is a finding when something went otherwise than told.
 pub(crate) async fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Outcome> {
     let mut narrator = Narrator::new(output);
+    let interruption = Interruption::listen()?;
     let stage = Stage::open()?;
-    let played = tokio::select! {
-        played = play(&stage, &mut narrator) => played,
-        why = interrupted() => Err(why),
-    };
+    let played = perform(&stage, &mut narrator, interruption).await;
     // Whatever happened, all processes end and the directory goes, unless it was asked for.
     let failed = played.as_ref().is_err_and(|error| !error.is::<Interrupted>());
     let hints = if failed { stage.hints() } else { Vec::new() };
     let kept = stage.close(args.keep).await;
     if let Err(error) = played {
         narrator.clear();
-        hints.iter().for_each(|hint| remark(hint));
+        for hint in &hints {
+            remark(hint);
+        }
         return Err(error);
     }
     let as_told = narrator.as_told();
@@ -42,35 +44,48 @@ pub(crate) async fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Outco
     Ok(if as_told { Outcome::Fine } else { Outcome::Finding })
 }
 
-/// The story, act by act.
-async fn play(stage: &Stage, narrator: &mut Narrator) -> anyhow::Result<()> {
+async fn perform(stage: &Stage, narrator: &mut Narrator, interruption: Interruption) -> anyhow::Result<()> {
     narrator.say(story::OPENING)?;
+    // Not to be interrupted: a server that has been started but does not answer yet could not be stopped.
     let server = act::start_server(stage, narrator).await?;
-    act::register_person(stage, &server, narrator).await?;
+    tokio::select! {
+        played = play(stage, &server, narrator) => played,
+        () = interruption.comes() => Err(Interrupted.into()),
+    }
+}
+
+/// The story, act by act.
+async fn play(stage: &Stage, server: &Server, narrator: &mut Narrator) -> anyhow::Result<()> {
+    act::register_person(stage, server, narrator).await?;
     let reported = act::run_agent(stage, narrator).await?;
-    let task = ask::task(&server, &reported).await?;
+    let task = ask::task(server, &reported).await?;
     act::show_refusals(&task, narrator)?;
     act::show_undone_and_unknown(stage, &task, narrator)?;
     act::show_record(&task, narrator)?;
-    let isolation = act::ask_for_authority(&server, &task, narrator).await?;
-    let bundle = proof::prove(stage, &server, isolation, narrator).await?;
-    proof::verify_without_server(stage, &server, &bundle, narrator).await?;
-    proof::tamper(stage, &server, &bundle, narrator).await
+    let isolation = act::ask_for_authority(server, &task, narrator).await?;
+    let bundle = proof::prove(stage, server, isolation, narrator).await?;
+    proof::verify_without_server(stage, server, &bundle, narrator).await?;
+    proof::tamper(stage, server, &bundle, narrator).await
 }
 
-async fn interrupted() -> anyhow::Error {
-    let waited = async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+/// Ctrl-C, or a request to end.
+struct Interruption {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interruption {
+    /// From here on such a signal ends the demo in order instead of killing it.
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot wait for signals");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn comes(mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        Ok::<(), std::io::Error>(())
-    };
-    match waited.await {
-        Ok(()) => Interrupted.into(),
-        Err(error) => anyhow::Error::from(error).context("cannot wait for signals"),
     }
 }
 

@@ -79,7 +79,7 @@ async fn run(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
 struct Log {
     recorder: Recorder,
     index: Arc<Index>,
-    log_vkey: String,
+    vkey: String,
 }
 
 /// Opens the log; while another process holds it, tries again for as long as `wait`.
@@ -96,8 +96,8 @@ async fn open(config: &Config, wait: Duration) -> anyhow::Result<Log> {
 async fn open_once(config: &Config) -> anyhow::Result<Log> {
     let keys = data::keys(&config.data)?;
     let origin = recorder::origin_of(&keys.log);
-    let log_vkey = store::log_vkey(&origin, &keys.log.verifying_key());
-    let log_vkey = log_vkey.with_context(|| format!("`{origin}` cannot name a log key"))?;
+    let vkey = store::log_vkey(&origin, &keys.log.verifying_key());
+    let vkey = vkey.with_context(|| format!("`{origin}` cannot name a log key"))?;
     let opener = Opener::new(*keys.kek);
     let policy = match &config.policy {
         Some(dir) => (PolicySet::load(dir)?, dir.display().to_string()),
@@ -117,7 +117,7 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
     };
     let recorder = Recorder::open(parts).await?;
     let index = Index::open(&config.data.join("index.sqlite"), recorder.reader(), opener)?;
-    Ok(Log { recorder, index: Arc::new(index), log_vkey })
+    Ok(Log { recorder, index: Arc::new(index), vkey })
 }
 
 fn is_locked(error: &anyhow::Error) -> bool {
@@ -146,7 +146,7 @@ fn answer(log: &Log, listener: UnixListener, shutdown: Shutdown) -> impl Future<
         about: About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            log_vkey: log.log_vkey.clone(),
+            log_vkey: log.vkey.clone(),
         },
         limits: limits.clone(),
         shutdown: shutdown.clone(),

@@ -97,8 +97,8 @@ fn check_outcomes(data: &Data) {
         let did = data.json(&args);
         let rows = did["actions"].as_array().unwrap();
         for row in rows {
-            if row["verdict"] == "allow" {
-                let status = row["status"].as_str().unwrap();
+            if row["verdict"]["value"] == "allow" {
+                let status = row["outcome"]["status"]["value"].as_str().unwrap_or_else(|| panic!("open: {row}"));
                 assert!(["ok", "unknown", "not-forwarded"].contains(&status), "{row}");
                 acts += 1;
                 unknown += usize::from(status == "unknown");

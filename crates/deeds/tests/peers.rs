@@ -12,6 +12,7 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -102,10 +103,12 @@ fn a_file_server_behind_wrap_behaves_and_what_policy_forbids_does_not_happen() {
     let did = data.json(&["did"]);
     let rows = did["actions"].as_array().unwrap();
     assert_eq!(rows.len(), 6, "{did}");
-    assert!(rows.iter().all(|row| row["args_digest"].is_string()));
-    let count = |name: &str, value: &str| rows.iter().filter(|row| row[name] == value).count();
-    assert_eq!((count("verdict", "allow"), count("verdict", "deny")), (4, 2));
-    assert_eq!((count("status", "ok"), count("status", "tool-error")), (3, 1));
+    assert!(rows.iter().all(|row| row["args_digest"]["value"].is_string()), "{did}");
+    let count = |pointer: &str, value: &str| {
+        rows.iter().filter(|row| row.pointer(pointer).is_some_and(|found| found == value)).count()
+    };
+    assert_eq!((count("/verdict/value", "allow"), count("/verdict/value", "deny")), (4, 2), "{did}");
+    assert_eq!((count("/outcome/status/value", "ok"), count("/outcome/status/value", "tool-error")), (3, 1), "{did}");
 }
 
 #[test]
@@ -116,8 +119,8 @@ fn a_stateless_client_and_server_speak_through_wrap() {
     assert_eq!(saw["protocol"], "2026-07-28");
     assert_eq!(saw["now"]["error"], false);
     let did = data.json(&["did"]);
-    assert_eq!(did["actions"][0]["status"], "ok", "{did}");
-    assert!(did["actions"][0]["tool"].as_str().unwrap().ends_with("#get_current_time"));
+    assert_eq!(did["actions"][0]["outcome"]["status"]["value"], "ok", "{did}");
+    assert!(did["actions"][0]["tool"]["value"].as_str().unwrap().ends_with("#get_current_time"), "{did}");
 }
 
 #[test]
@@ -132,25 +135,28 @@ fn the_journal_is_synced_before_the_server_reads_the_call() {
     let mut traced = Command::new("strace");
     traced.args(["-f", "-ttt", "-s", "4096", "-e", "trace=fdatasync,read,write,writev", "-o"]).arg(&trace);
     traced.arg(inner.get_program()).args(inner.get_args());
-    let saw = seen(&mut traced);
-    assert_eq!(saw["now"]["error"], false);
+    // strace follows the server too, which outlives the client: it ends when that is stopped
+    let mut tracer = traced.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(tracer.stdout.take().unwrap()).read_line(&mut line).unwrap();
     data.stop();
+    tracer.wait().unwrap();
+    let saw: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(saw["now"]["error"], false);
     let lines: Vec<String> =
         String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).lines().map(str::to_owned).collect();
-    // the call as the client writes it, and as the wrapped server's process reads it (the last to see it)
-    let is_call = |line: &str| line.contains("tools/call") && line.contains("get_current_time");
-    let sent = lines
-        .iter()
-        .position(|line| line.contains("write") && is_call(line))
-        .expect("the client sends the call");
-    let forwarded = lines.iter().rposition(|line| line.contains("write") && is_call(line)).unwrap();
-    assert!(forwarded > sent, "the wrap writes it again, to the server");
-    let synced =
-        lines[sent..forwarded].iter().any(|line| line.contains("fdatasync") && line.ends_with("= 0"));
-    assert!(synced, "a journal sync returns between the two:\n{}", lines[sent..=forwarded].join("\n"));
-    let seen_by_server =
-        lines.iter().position(|line| line.contains("read") && is_call(line) && line.contains("Europe"));
-    assert!(seen_by_server.is_some());
+    // The frame is written exactly twice: by the client to the wrap, and by the wrap to the server's process.
+    let frame = |line: &str, call: &str| {
+        line.contains(call) && line.contains("\\\"method\\\":\\\"tools/call\\\"") && !line.contains("POST /v1")
+    };
+    let positions = |call: &str| -> Vec<usize> {
+        (0..lines.len()).filter(|at| frame(&lines[*at], call)).collect()
+    };
+    let (written, read) = (positions("write"), positions("read("));
+    assert_eq!(written.len(), 2, "{:?}", written.iter().map(|at| &lines[*at]).collect::<Vec<_>>());
+    let synced = lines[written[0]..written[1]].iter().any(|line| line.contains("fdatasync") && line.ends_with("= 0"));
+    assert!(synced, "a journal sync returns between the two:\n{}", lines[written[0]..=written[1]].join("\n"));
+    assert!(read.last().is_some_and(|last| *last > written[1]), "the server's process reads it after that");
 }
 
 #[test]

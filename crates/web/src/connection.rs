@@ -79,15 +79,15 @@ async fn serve(stream: UnixStream, server: Arc<Server>) {
         Ok(credentials) => Peer { uid: credentials.uid(), pid: credentials.pid() },
         Err(error) => return tracing::warn!(%error, "a connection without credentials was closed"),
     };
-    let admitted = server.admit(peer);
-    // those that are not admitted hear why, as far as there is room for that
-    let Ok(_place) = admitted.as_ref().map_or_else(|_| Arc::clone(&server.refused).try_acquire_owned().map(Some), |_| Ok(None))
-    else {
-        return;
+    let (place, refusal) = match server.admit(peer) {
+        Ok(place) => (Some(place), None),
+        // those that are not admitted hear why, as far as there is room for that
+        Err(problem) => (Arc::clone(&server.refused).try_acquire_owned().ok(), Some(problem)),
     };
+    let Some(_place) = place else { return };
     let arrival = Arrival::default();
     let io = TokioIo::new(Timed::new(stream, arrival.clone(), server.limits.request));
-    let refusal = admitted.as_ref().err().cloned();
+    let keep_alive = refusal.is_none();
     let shared = Arc::clone(&server);
     let service = service_fn(move |request| {
         let (server, arrival, refusal) = (Arc::clone(&shared), arrival.clone(), refusal.clone());
@@ -100,7 +100,7 @@ async fn serve(stream: UnixStream, server: Arc<Server>) {
         }
     });
     let connection = http1::Builder::new()
-        .keep_alive(admitted.is_ok())
+        .keep_alive(keep_alive)
         .max_headers(HEADERS_MAX)
         // twice the limit, so that a head somewhat over it is answered with a problem document
         .max_buf_size((server.limits.head_bytes * 2).max(BUFFER_MIN_BYTES))
@@ -132,11 +132,18 @@ impl Server {
     }
 
     /// Receives the whole request, then lets the router answer it.
-    async fn answer(&self, request: Request<Incoming>, arrival: &Arrival, peer: Peer) -> Result<Response, Problem> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        arrival: &Arrival,
+        peer: Peer,
+    ) -> Result<Response, Problem> {
         let due = arrival.head_is_here() + self.limits.request;
         check_head(&request, self.limits.head_bytes)?;
         let (parts, body) = request.into_parts();
         let body = tokio::select! {
+            // a request that is here is answered, also when the end has begun
+            biased;
             body = receive(body, &self.limits, due) => body?,
             () = self.shutdown.begun() => {
                 return Err(Problem::new(Code::Stopping, "the server is being stopped: send the request again"));
@@ -158,7 +165,8 @@ fn may_connect(peer: Peer, own_uid: u32) -> Result<(), Problem> {
     if peer.uid == own_uid {
         return Ok(());
     }
-    let text = format!("this server serves the user id {own_uid} alone, not {}: start one of your own", peer.uid);
+    let text =
+        format!("this server serves the user id {own_uid} alone, not {}: start one of your own", peer.uid);
     Err(Problem::new(Code::PeerRefused, text))
 }
 
@@ -169,7 +177,8 @@ fn check_head(request: &Request<Incoming>, limit: usize) -> Result<(), Problem> 
     if length <= limit {
         return Ok(());
     }
-    let text = format!("the head of the request has {length} bytes, more than the {limit} allowed: shorten it");
+    let text =
+        format!("the head of the request has {length} bytes, more than the {limit} allowed: shorten it");
     Err(Problem::new(Code::HeadTooLarge, text))
 }
 
@@ -187,7 +196,8 @@ async fn receive(body: Incoming, limits: &Limits, due: Instant) -> Result<Bytes,
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Problem::malformed(error)),
         Err(_) => {
-            let text = format!("the request did not arrive within {} ms: send it again", limits.request.as_millis());
+            let text =
+                format!("the request did not arrive within {} ms: send it again", limits.request.as_millis());
             Err(Problem::new(Code::TooSlow, text))
         }
     }

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_forge_the_fields_behind_it() {
-        let line = "7 (a) S 1 (b) ) R 42 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 4711 22 23";
+        let line = "7 (a) S 1 (b) ) R 42 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4711 23 24";
         assert_eq!(parse(line), Some(Stat { parent: 42, start: 4711 }));
         assert_eq!(parse("7 (a) S"), None);
         assert_eq!(parse("7 a S 1"), None);

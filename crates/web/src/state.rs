@@ -149,7 +149,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 fn failed() -> Problem {
-    Problem::new(Code::Internal, "the server failed on this request: see its messages, and report it as a bug")
+    Problem::new(
+        Code::Internal,
+        "the server failed on this request: see its messages, and report it as a bug",
+    )
 }
 
 #[cfg(test)]

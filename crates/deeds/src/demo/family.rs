@@ -4,6 +4,8 @@
 //! before the server is stopped. Each of them inherits one pipe as standard error: when that ends, all have ended,
 //! whoever was to wait for them.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -24,7 +27,7 @@ const END_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Family {
     group: Pid,
     /// Copies what they say to a file; ends when the last of them has ended.
-    said: JoinHandle<std::io::Result<u64>>,
+    said: JoinHandle<std::io::Result<()>>,
 }
 
 impl Family {
@@ -55,7 +58,14 @@ impl Family {
     }
 }
 
-async fn copy(mut said: ChildStderr, log: PathBuf) -> std::io::Result<u64> {
-    let mut log = tokio::fs::File::create(log).await?;
-    tokio::io::copy(&mut said, &mut log).await
+async fn copy(mut said: ChildStderr, log: PathBuf) -> std::io::Result<()> {
+    let mut log = File::create(log)?;
+    let mut buffer = [0; 4_096];
+    loop {
+        let length = said.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        log.write_all(buffer.get(..length).unwrap_or_default())?;
+    }
 }

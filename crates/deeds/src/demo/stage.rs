@@ -119,7 +119,8 @@ impl Stage {
         Ok(agent)
     }
 
-    /// Ends the agent and all that it started, then the server, and removes the directory, unless it is to be kept: then gives its path.
+    /// Ends the agent and all that it started, then the server, and removes the directory, unless it is to be kept:
+    /// then gives its path.
     pub(super) async fn close(self, keep: bool) -> anyhow::Result<Option<PathBuf>> {
         let family = self.family.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = match family {

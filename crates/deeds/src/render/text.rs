@@ -26,9 +26,10 @@ pub(crate) fn lines(text: &str) -> String {
 }
 
 fn acts(c: char) -> bool {
-    // controls; marks, embeddings, overrides and isolates of bidirectional text; separators; zero-width characters
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        // marks, embeddings, overrides and isolates of bidirectional text; separators; zero-width characters
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// At most `max` characters, the last of them `…` where something was cut.

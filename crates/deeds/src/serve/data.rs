@@ -1,9 +1,9 @@
 //! The data directory and the keys of its log: `<data>/keys/{log.key,issuer.key,tenant.kek}`, each 32 random bytes as
 //! 64 hex digits and a newline, readable by their owner alone.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -21,9 +21,36 @@ type Secret = Zeroizing<[u8; 32]>;
 /// Most that is read of a key file; a good one has 65 bytes.
 const SECRET_FILE_MAX_BYTES: u64 = 128;
 
-/// Makes the data directory, or refuses one that others can look into.
+/// What a starter of the server puts into the data directory before the server does.
+const OF_STARTERS: [&str; 2] = ["start.lock", "serve.log"];
+
+/// Makes the data directory private. One that is in use and open to others is refused: what is in it may have been
+/// read or changed by them.
 pub(crate) fn prepare(data: &Path) -> anyhow::Result<()> {
+    if is_unused(data)? {
+        let closed = fs::set_permissions(data, Permissions::from_mode(0o700));
+        closed.with_context(|| format!("cannot close the data directory `{}` to others", data.display()))?;
+    }
     private_directory(data, "data directory")
+}
+
+/// Whether the directory is there, and holds nothing yet that a server put there.
+fn is_unused(data: &Path) -> anyhow::Result<bool> {
+    let name = data.display();
+    let found = match fs::read_dir(data) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot look into the data directory `{name}`"));
+        }
+    };
+    for entry in found {
+        let entry = entry.with_context(|| format!("cannot look into the data directory `{name}`"))?;
+        if !OF_STARTERS.iter().any(|known| entry.file_name() == *known) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The keys of the log. Made where there is no log yet; where there is one, a missing key is an error: another key
@@ -71,7 +98,9 @@ fn private_directory(path: &Path, what: &str) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make the {what} `{name}`"))?;
     let found = fs::metadata(path).with_context(|| format!("cannot look at the {what} `{name}`"))?;
     let mode = found.mode() & 0o7777;
-    ensure!(mode & 0o077 == 0, "the {what} `{name}` is open to others (mode {mode:04o}): run `chmod 700 {name}`");
+    if mode & 0o077 != 0 {
+        bail!("the {what} `{name}` is open to others (mode {mode:04o}): run `chmod 700 {name}`");
+    }
     Ok(())
 }
 
@@ -87,16 +116,19 @@ fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
     let found = file.metadata().with_context(|| format!("cannot look at the key `{name}`"))?;
     ensure!(found.is_file(), "the key `{name}` is not a regular file");
     let mode = found.mode() & 0o7777;
-    ensure!(
-        mode & 0o077 == 0,
-        "the key `{name}` can be read by others (mode {mode:04o}): run `chmod 600 {name}`; if anybody may have read \
-         it, begin a new log in another data directory"
-    );
+    if mode & 0o077 != 0 {
+        bail!(
+            "the key `{name}` can be read by others (mode {mode:04o}): run `chmod 600 {name}`; if anybody may have \
+             read it, begin a new log in another data directory"
+        );
+    }
     let mut text = Zeroizing::new(String::new());
     let read = file.take(SECRET_FILE_MAX_BYTES).read_to_string(&mut text);
     read.with_context(|| format!("cannot read the key `{name}`"))?;
     parse(&text).map(Some).with_context(|| {
-        format!("the key `{name}` does not hold 64 lower-case hex digits and a newline: restore it from a copy")
+        format!(
+            "the key `{name}` does not hold 64 lower-case hex digits and a newline: restore it from a copy"
+        )
     })
 }
 
@@ -133,9 +165,6 @@ fn create(path: &Path, directory: &File) -> anyhow::Result<Secret> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn error_of(data: &Path) -> String {
@@ -194,12 +223,36 @@ mod tests {
     }
 
     #[test]
+    fn an_unused_directory_is_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::write(dir.path().join("start.lock"), "").unwrap();
+        prepare(dir.path()).unwrap();
+        assert_eq!(mode(dir.path()), 0o700);
+        let fresh = dir.path().join("a/b");
+        prepare(&fresh).unwrap();
+        assert_eq!(mode(&fresh), 0o700);
+        fs::write(dir.path().join("diary"), "").unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        assert!(prepare(dir.path()).is_err());
+        assert_eq!(mode(dir.path()), 0o755);
+    }
+
+    #[test]
     fn what_is_not_a_key_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         keys(dir.path()).unwrap();
         let key = dir.path().join("keys/log.key");
         let good = fs::read_to_string(&key).unwrap();
-        for wrong in ["", "\n", good.trim_end(), &good.to_uppercase().replace(|c: char| c.is_ascii_digit(), "A"), &format!("{good}\n"), &good[1..]] {
+        for wrong in [
+            "",
+            "\n",
+            good.trim_end(),
+            &good.to_uppercase().replace(|c: char| c.is_ascii_digit(), "A"),
+            &format!("{good}\n"),
+            &good[1..],
+        ] {
             fs::write(&key, wrong).unwrap();
             assert!(error_of(dir.path()).contains("64 lower-case hex digits"), "{wrong:?}");
         }

@@ -49,7 +49,8 @@ fn last_activation(directory: &Path, reader: &Reader) -> anyhow::Result<Option<u
     let snapshot = recorder::control::load(&directory.join("control.json")).ok().flatten();
     let snapshot =
         snapshot.filter(|known| known.size <= reader.size() && Some(known.log_id) == reader.log_id());
-    let (mut next, mut found) = snapshot.map_or((0, None), |known| (known.size, known.policy.map(|(_, at)| at)));
+    let (mut next, mut found) =
+        snapshot.map_or((0, None), |known| (known.size, known.policy.map(|(_, at)| at)));
     while next < reader.size() {
         let entries = reader.entries(next, ENTRIES_PER_READ)?;
         ensure!(!entries.is_empty(), "the log ends at entry @{next}, before its size");

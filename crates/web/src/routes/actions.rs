@@ -41,19 +41,23 @@ pub(super) async fn begin(
 async fn decide(state: &AppState, request: Request, peer: Peer) -> Result<Begun, Problem> {
     let act_id = id::text(&request.act_id);
     let recorder = state.recorder().clone();
-    match to_the_end(async move { recorder.begin(request, peer).await }).await? {
-        Answer::Allowed(permit) => {
-            // from here on the lease of the run answers for the act: its loss sets the outcome to unknown
-            let leased = permit.leased();
-            Ok(Begun::Allow(api::Allowed {
-                index: leased.index,
-                act_id,
-                class: leased.class,
-                capture: CaptureModes { args: mode(leased.capture.args), result: mode(leased.capture.result) },
-                receipt: serde_json::to_value(leased.receipt).unwrap_or_default(),
-            }))
-        }
-        Answer::Refused(refusal) => Ok(Begun::Deny(api::Denied {
+    let decided = to_the_end(async move {
+        Ok(match recorder.begin(request, peer).await? {
+            // From here on the lease of the run answers for the act: its loss sets the outcome to unknown, a hang-up
+            // during this request does not. The caller may ask again, and gets this answer.
+            Answer::Allowed(permit) => Ok(permit.leased()),
+            Answer::Refused(refusal) => Err(refusal),
+        })
+    });
+    match decided.await? {
+        Ok(leased) => Ok(Begun::Allow(api::Allowed {
+            index: leased.index,
+            act_id,
+            class: leased.class,
+            capture: CaptureModes { args: mode(leased.capture.args), result: mode(leased.capture.result) },
+            receipt: serde_json::to_value(leased.receipt).unwrap_or_default(),
+        })),
+        Err(refusal) => Ok(Begun::Deny(api::Denied {
             index: refusal.index,
             reason: api::Reason {
                 code: refusal.reason.code,
@@ -91,14 +95,16 @@ fn request(state: &AppState, run: Id, body: &[u8]) -> Result<Request, Problem> {
 
 /// Whether the request is what was wrong, not the server's present state.
 fn is_callers(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Malformed | Code::Invalid | Code::RunUnknown | Code::RunEnded | Code::StreamUnknown
-    )
+    matches!(code, Code::Malformed | Code::Invalid | Code::RunUnknown | Code::RunEnded | Code::StreamUnknown)
 }
 
 /// Records a request that could not be decided; gives the problem back.
-async fn refused(state: &AppState, problem: Problem, source: String, body: &[u8]) -> Result<Problem, Problem> {
+async fn refused(
+    state: &AppState,
+    problem: Problem,
+    source: String,
+    body: &[u8],
+) -> Result<Problem, Problem> {
     let malformed = Malformed {
         source,
         reason: Reason::new(problem.code.row().1, "begin", &problem.detail),

@@ -49,12 +49,18 @@ pub(super) struct DidAsked {
 }
 
 /// `GET /v1/status`
-pub(super) async fn status(State(state): State<AppState>, Query(asked): Query<Wait>) -> Result<Response, Problem> {
-    ask(&state, asked.wait, |index| index.status()).await
+pub(super) async fn status(
+    State(state): State<AppState>,
+    Query(asked): Query<Wait>,
+) -> Result<Response, Problem> {
+    ask(&state, asked.wait, Index::status).await
 }
 
 /// `GET /v1/runs`
-pub(super) async fn runs(State(state): State<AppState>, Query(asked): Query<RunsAsked>) -> Result<Response, Problem> {
+pub(super) async fn runs(
+    State(state): State<AppState>,
+    Query(asked): Query<RunsAsked>,
+) -> Result<Response, Problem> {
     let task = asked.task.as_deref().map(|task| id_member("task", task)).transpose()?;
     let filter = RunsFilter { task, limit: asked.limit, before: asked.before };
     ask(&state, asked.wait, move |index| index.runs(&filter)).await
@@ -71,7 +77,10 @@ pub(super) async fn run(
 }
 
 /// `GET /v1/did`
-pub(super) async fn did(State(state): State<AppState>, Query(asked): Query<DidAsked>) -> Result<Response, Problem> {
+pub(super) async fn did(
+    State(state): State<AppState>,
+    Query(asked): Query<DidAsked>,
+) -> Result<Response, Problem> {
     let (wait, filter) = (asked.wait, filter(asked)?);
     ask(&state, wait, move |index| index.did(&filter)).await
 }
@@ -109,7 +118,8 @@ pub(super) async fn entry(
     Query(asked): Query<Wait>,
 ) -> Result<Response, Problem> {
     let position = segments.text("index").parse();
-    let position: u64 = position.map_err(|_| Problem::member("index", "a position of the log is expected"))?;
+    let position: u64 =
+        position.map_err(|_| Problem::member("index", "a position of the log is expected"))?;
     ask(&state, asked.wait, move |index| index.entry(position)).await
 }
 

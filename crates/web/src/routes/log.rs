@@ -43,11 +43,14 @@ async fn read(state: &AppState, path: String) -> Result<Vec<u8>, Problem> {
     let path: PathBuf = state.recorder().reader().log_dir().join(path);
     blocking(move || {
         let mut bytes = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(LOG_FILE_MAX_BYTES + 1).read_to_end(&mut bytes));
+        let read =
+            File::open(&path).and_then(|file| file.take(LOG_FILE_MAX_BYTES + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) if bytes.len() as u64 <= LOG_FILE_MAX_BYTES => Ok(bytes),
             Ok(_) => Err(Problem::new(Code::Internal, format!("`{}` is too large", path.display()))),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => Err(nothing()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+                Err(nothing())
+            }
             Err(error) => {
                 let text = format!("`{}` cannot be read: {error}", path.display());
                 Err(Problem::new(Code::Internal, text))
@@ -58,7 +61,10 @@ async fn read(state: &AppState, path: String) -> Result<Vec<u8>, Problem> {
 }
 
 fn nothing() -> Problem {
-    Problem::new(Code::NotFound, "the log has no such file: `/log/checkpoint` says how many entries are published")
+    Problem::new(
+        Code::NotFound,
+        "the log has no such file: `/log/checkpoint` says how many entries are published",
+    )
 }
 
 /// `<level>/<index>[.p/<width>]` or `entries/<index>[.p/<width>]`, in its one spelling.
@@ -109,9 +115,31 @@ mod tests {
             assert!(is_tile(good), "{good}");
         }
         for wrong in [
-            "", "0", "0/", "0/00", "0/0000", "0/x000/000", "0/x001", "0/001/002", "64/000", "00/000", "+1/000",
-            "0/000.p/0", "0/000.p/256", "0/000.p/01", "0/000.p/", "0/000.p/1/", "0/..", "../0/000", "0/../000",
-            "entries/../../x", "entries//000", "0/000/", "0/0%300", "0/x1/000", "0/000.p/1.p/1",
+            "",
+            "0",
+            "0/",
+            "0/00",
+            "0/0000",
+            "0/x000/000",
+            "0/x001",
+            "0/001/002",
+            "64/000",
+            "00/000",
+            "+1/000",
+            "0/000.p/0",
+            "0/000.p/256",
+            "0/000.p/01",
+            "0/000.p/",
+            "0/000.p/1/",
+            "0/..",
+            "../0/000",
+            "0/../000",
+            "entries/../../x",
+            "entries//000",
+            "0/000/",
+            "0/0%300",
+            "0/x1/000",
+            "0/000.p/1.p/1",
         ] {
             assert!(!is_tile(wrong), "{wrong}");
         }

@@ -26,6 +26,9 @@ pub(super) async fn open(
     Json(asked): Json<api::OpenRun>,
 ) -> Result<Response, Problem> {
     capture::mcp::check_alias(&asked.alias).map_err(|why| Problem::member("alias", why))?;
+    if asked.purpose.is_empty() {
+        return Err(Problem::member("purpose", "a delegation always states one"));
+    }
     digest_maybe("executable", asked.executable.as_deref())?;
     digest_maybe("config", asked.config.as_deref())?;
     let open = OpenRun {
@@ -108,10 +111,9 @@ pub(super) async fn end(
     let run = segments.id("run")?;
     let recorder = state.recorder().clone();
     check_stream(&state, run, asked.stream)?;
-    let ended = to_the_end(async move {
-        recorder.end_stream(run, asked.stream, &asked.reason, asked.gaps).await
-    })
-    .await?;
+    let ended =
+        to_the_end(async move { recorder.end_stream(run, asked.stream, &asked.reason, asked.gaps).await })
+            .await?;
     tracing::info!(run = id::text(&run), stream = asked.stream, index = ended.index, "run ended");
     Ok(axum::Json(api::EndedRun { index: ended.index, abandoned: ended.abandoned }))
 }
@@ -202,11 +204,11 @@ fn alias(state: &AppState, run: Id) -> String {
 /// What the run is for, as its first root says: a renewal is for the same.
 fn purpose(state: &AppState, run: Id) -> String {
     let control = state.recorder().control();
-    let tokens = control.run(&run).into_iter().flat_map(|run| run.delegations.values());
+    let mut tokens = control.run(&run).into_iter().flat_map(|run| run.delegations.values());
     let purpose = |token: &String| {
         // the log issued it; its signature is checked wherever something rests on it
         let signed = Signed::parse(token, jws::DELEGATION).ok()?;
         signed.unverified().get("deeds")?.get("purpose")?.as_str().map(str::to_owned)
     };
-    tokens.filter_map(purpose).next().unwrap_or_default()
+    tokens.find_map(purpose).unwrap_or_default()
 }

@@ -10,6 +10,8 @@ use evidence::principal::PrincipalKind;
 use evidence::{Digest, Scope};
 use serde_json::{Value, json};
 use store::Receipt;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
 
 use crate::support::{Bench, PATIENCE, Wrap, bench, log_key, opening};
 
@@ -40,7 +42,10 @@ async fn a_call_is_opened_begun_and_finished_with_receipts() {
     let call = wrap.call(&bench, "read_file", &json!({"path": "a"}));
     let begun = allowed(&bench, &wrap, &call).await;
     assert_eq!(verify(&bench, &begun.receipt).index, begun.index);
-    assert_eq!(bench.field(begun.index, "enforcement_point"), Some(json!({"id": "deeds wrap", "version": "9"})));
+    assert_eq!(
+        bench.field(begun.index, "enforcement_point"),
+        Some(json!({"id": "deeds wrap", "version": "9"}))
+    );
     assert_eq!(bench.field(begun.index, "args"), Some(json!({"path": "a"})));
     let finish = wrap.outcome(&bench, begun.index, r#"{"content":[]}"#);
     let finished = client.finish(wrap.run(), &call.act_id, &finish).await.unwrap().durable().await.unwrap();
@@ -68,6 +73,28 @@ async fn what_is_sent_again_gets_the_first_answer() {
     assert_eq!((one.index, two.late, bench.recorder.reader().size()), (two.index, false, size));
     verify(&bench, &one.receipt);
     assert_eq!(verify(&bench, &two.receipt).index, one.index);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_hangs_up_and_asks_again_still_has_its_permit() {
+    let bench = bench().await;
+    let mut wrap = bench.wrap(7).await;
+    for _ in 0..10 {
+        let call = wrap.call(&bench, "read_file", &json!({}));
+        let body = serde_json::to_string(&call).unwrap();
+        let path = wrap.path("actions");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: deeds\r\ndeeds-api: 1\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = UnixStream::connect(&bench.socket).await.unwrap();
+        stream.write_all((head + &body).as_bytes()).await.unwrap();
+        drop(stream);
+        let begun = allowed(&bench, &wrap, &call).await;
+        let finish = wrap.outcome(&bench, begun.index, "{}");
+        let finished = bench.client().await.finish(wrap.run(), &call.act_id, &finish).await.unwrap();
+        assert!(!finished.durable().await.unwrap().late);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,8 +179,8 @@ async fn a_registered_key_signs_for_a_run_and_not_once_it_is_retired() {
     let bench = bench().await;
     let person = bench.register("ciso", 11).await;
     let key = SigningKey::from_bytes(&[7; 32]);
-    let signed = |jti: &str| RootRequest {
-        jti: jti.into(),
+    let signed = || RootRequest {
+        jti: id::text(&bench.new_id()),
         key: Jwk::of(&person).thumbprint(),
         audience: bench.recorder.names().issuer.clone(),
         iat: bench.now_s(),
@@ -169,21 +196,28 @@ async fn a_registered_key_signs_for_a_run_and_not_once_it_is_retired() {
     };
     let client = bench.client().await;
     let with = |token: String| api::OpenRun { root_request: Some(token), ..opening(&key, "fs", None) };
-    let opened = client.open_run(&with(signed("a").sign(&person))).await.unwrap();
+    let opened = client.open_run(&with(signed().sign(&person))).await.unwrap();
     assert_eq!((opened.grade.as_str(), opened.principal.sub.as_str()), ("key-signed", "ciso"));
     assert_eq!(opened.holder.id, "containment-agent");
-    let forged = signed("b").sign(&SigningKey::from_bytes(&[99; 32]));
-    assert_eq!(client.open_run(&with(forged)).await.unwrap_err().code(), Some("principal-unknown"));
-    let mut broken = signed("c").sign(&person);
+    let stranger = SigningKey::from_bytes(&[99; 32]);
+    let asked = RootRequest { key: Jwk::of(&stranger).thumbprint(), ..signed() };
+    assert_eq!(
+        client.open_run(&with(asked.sign(&stranger))).await.unwrap_err().code(),
+        Some("principal-unknown")
+    );
+    let mut broken = signed().sign(&person);
     broken.truncate(broken.len() - 2);
     assert_eq!(client.open_run(&with(broken)).await.unwrap_err().code(), Some("request-refused"));
     let path = format!("/v1/principals/{}", Jwk::of(&person).thumbprint());
     let retired: api::Written = client.delete_json(&path).await.unwrap();
     let list = bench.get(&format!("/v1/principals?wait={}", retired.index)).await.json();
     assert_eq!(list["principals"][0]["retired"], retired.index);
-    let gone = client.open_run(&with(signed("d").sign(&person))).await.unwrap_err();
+    let gone = client.open_run(&with(signed().sign(&person))).await.unwrap_err();
     assert_eq!(gone.code(), Some("principal-unknown"));
-    assert_eq!(client.delete_json::<api::Written>(&path).await.unwrap_err().code(), Some("principal-unknown"));
+    assert_eq!(
+        client.delete_json::<api::Written>(&path).await.unwrap_err().code(),
+        Some("principal-unknown")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

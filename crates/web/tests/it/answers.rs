@@ -101,8 +101,17 @@ async fn the_log_is_served_as_static_files() {
     assert_eq!(leaves.len() as u64, size);
     assert_eq!(tlog::root_of(&leaves), bench.recorder.reader().root(size).unwrap());
     let entries = plain(&format!("/log/tile/entries/000.p/{size}")).await;
-    assert_eq!(&entries.body[2..], [&bench.recorder.reader().entry(0).unwrap()[..], &entries.body[2 + bench.recorder.reader().entry(0).unwrap().len()..]].concat());
-    for wrong in ["/log/tile/0/001", "/log/tile/0/..%2f..%2f..%2fLOCK", "/log/tile/0/%300", "/log/tile/../../LOCK"] {
+    assert_eq!(
+        &entries.body[2..],
+        [
+            &bench.recorder.reader().entry(0).unwrap()[..],
+            &entries.body[2 + bench.recorder.reader().entry(0).unwrap().len()..]
+        ]
+        .concat()
+    );
+    for wrong in
+        ["/log/tile/0/001", "/log/tile/0/..%2f..%2f..%2fLOCK", "/log/tile/0/%300", "/log/tile/../../LOCK"]
+    {
         assert_eq!(plain(wrong).await.problem(), (404, "not-found".to_owned()), "{wrong}");
     }
 }
@@ -124,7 +133,10 @@ async fn a_policy_directory_comes_into_force() {
     assert_eq!(shown.policies, [api::PolicyRow { id: "all".into(), effect: "permit".into() }]);
     assert_eq!(bench.field(activated.index, "policy_digest"), Some(json!(activated.digest)));
     std::fs::write(dir.join("all.cedar"), "permit(").unwrap();
-    assert_eq!(bench.post("/v1/policy", &json!({"dir": dir})).await.problem(), (422, "policy-invalid".to_owned()));
+    assert_eq!(
+        bench.post("/v1/policy", &json!({"dir": dir})).await.problem(),
+        (422, "policy-invalid".to_owned())
+    );
     assert_eq!(bench.get("/v1/policy").await.json()["digest"], json!(activated.digest));
     let unknown = id::text(&bench.new_id());
     assert_eq!(bench.get(&format!("/v1/runs/{unknown}")).await.problem(), (404, "not-found".to_owned()));

@@ -26,7 +26,12 @@ async fn what_is_not_on_the_api_page_is_malformed_or_not_there() {
         ("POST", run.clone(), end("").replace("closed", "\\ud800"), (400, "malformed")),
         ("POST", "/v1/runs/nobody/end".into(), end(""), (400, "malformed")),
         ("POST", "/v1/runs/%ff/end".into(), end(""), (400, "malformed")),
-        ("POST", run.to_uppercase().replace("/V1/RUNS", "/v1/runs").replace("/END", "/end"), end(""), (400, "malformed")),
+        (
+            "POST",
+            run.to_uppercase().replace("/V1/RUNS", "/v1/runs").replace("/END", "/end"),
+            end(""),
+            (400, "malformed"),
+        ),
         ("POST", "/v1/policy".into(), r#"{"dir":"policy"}"#.into(), (400, "malformed")),
         ("GET", "/v1/did?whom=ana".into(), String::new(), (400, "malformed")),
         ("GET", format!("/v1/did?who=ana&run={unknown}"), String::new(), (400, "malformed")),
@@ -72,14 +77,22 @@ async fn runs_streams_and_acts_that_are_not_there_are_named_as_such() {
     for rest in ["actions", "lease", "end", "observations", "gaps"] {
         let mut body = bodies.iter().find(|(name, _)| name == rest).unwrap().1.clone();
         body["stream"] = json!(9);
-        assert_eq!(bench.post(&wrap.path(rest), &body).await.problem(), (404, "stream-unknown".to_owned()), "{rest}");
+        assert_eq!(
+            bench.post(&wrap.path(rest), &body).await.problem(),
+            (404, "stream-unknown".to_owned()),
+            "{rest}"
+        );
     }
     let outcome = wrap.path(&format!("actions/{unknown}/outcome"));
     assert_eq!(bench.post(&outcome, &finish).await.problem(), (404, "act-unknown".to_owned()));
     assert_eq!(bench.post(&wrap.path("end"), &bodies[3].1).await.status, 200);
     for rest in ["actions", "lease", "end", "observations", "gaps"] {
         let body = &bodies.iter().find(|(name, _)| name == rest).unwrap().1;
-        assert_eq!(bench.post(&wrap.path(rest), body).await.problem(), (409, "run-ended".to_owned()), "{rest}");
+        assert_eq!(
+            bench.post(&wrap.path(rest), body).await.problem(),
+            (409, "run-ended".to_owned()),
+            "{rest}"
+        );
     }
 }
 
@@ -96,6 +109,7 @@ async fn members_are_checked_before_anything_is_recorded() {
     for (member, value) in [
         ("alias", json!("../fs")),
         ("alias", json!("FS")),
+        ("purpose", json!("")),
         ("key", json!({"kty": "RSA"})),
         ("executable", json!("sha256:00")),
         ("config", json!("md5:00")),

@@ -29,10 +29,13 @@ async fn leases_and_half_sent_requests_do_not_hold_the_server() {
     let mut head = UnixStream::connect(&bench.socket).await.unwrap();
     head.write_all(b"GET /v1/hello HTT").await.unwrap();
     let mut body = UnixStream::connect(&bench.socket).await.unwrap();
-    let half = "POST /v1/prove HTTP/1.1\r\nhost: deeds\r\ndeeds-api: 1\r\ncontent-length: 10\r\n\r\n{";
+    let half = "POST /v1/prove HTTP/1.1\r\nhost: deeds\r\ndeeds-api: 1\r\ncontent-length: 10\r\n\
+        expect: 100-continue\r\n\r\n";
     body.write_all(half.as_bytes()).await.unwrap();
-    // an answer to a later connection shows that the server has taken up the earlier ones
-    assert_eq!(bench.get("/v1/hello").await.status, 200);
+    // this comes once the server waits for the body
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    timeout(PATIENCE, body.read_exact(&mut go_on)).await.unwrap().unwrap();
+    body.write_all(b"{").await.unwrap();
 
     bench.shutdown.begin();
     timeout(PATIENCE, &mut bench.serving).await.unwrap().unwrap();
@@ -50,15 +53,17 @@ async fn leases_and_half_sent_requests_do_not_hold_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_under_way_is_given_before_the_end() {
     let mut bench = bench_with(Limits { drain: PATIENCE, ..Limits::default() }).await;
-    let size = bench.recorder.reader().size();
-    let mut waiting = dial(&bench.socket).await;
-    let path = format!("/v1/status?wait={size}");
-    let asked = tokio::spawn(async move { waiting.send_request(request("GET", &path, b"")).await.unwrap().status() });
-    assert_eq!(bench.get("/v1/hello").await.status, 200);
-    // what it waits for: the entry of a run
-    let wrap = bench.wrap(7).await;
-    bench.index.fold_until(wrap.opened.index + 1).unwrap();
+    let mut connection = dial(&bench.socket).await;
+    let asked = request("POST", "/v1/policy", br#"{"dir":"/held"}"#);
+    let asked = tokio::spawn(async move { connection.send_request(asked).await.unwrap().status() });
+    timeout(PATIENCE, bench.held.begun.notified()).await.unwrap();
     bench.shutdown.begin();
+    // the server listens no more, and still has an answer to give
+    while UnixStream::connect(&bench.socket).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!bench.serving.is_finished());
+    bench.held.go.notify_one();
     assert_eq!(timeout(PATIENCE, asked).await.unwrap().unwrap(), 200);
     timeout(PATIENCE, &mut bench.serving).await.unwrap().unwrap();
 }

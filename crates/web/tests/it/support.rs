@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{HandClock, SeededRandom};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use web::{About, AppState, Limits, Shutdown};
 use zeroize::Zeroizing;
@@ -56,13 +57,20 @@ impl recorder::Entropy for Seeded {
 
 pub(crate) struct Bench {
     pub(crate) recorder: Recorder,
-    pub(crate) index: Arc<Index>,
     pub(crate) clock: HandClock,
     pub(crate) shutdown: Shutdown,
     pub(crate) serving: JoinHandle<()>,
     pub(crate) socket: PathBuf,
     pub(crate) dir: TempDir,
+    pub(crate) held: Arc<Held>,
     random: Mutex<SeededRandom>,
+}
+
+/// An activation of the policy `/held` tells that it has begun, and ends when it is let go.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) begun: Notify,
+    pub(crate) go: Notify,
 }
 
 pub(crate) fn log_key() -> SigningKey {
@@ -92,10 +100,11 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
     follow(Arc::clone(&index), shutdown.clone());
     let socket = dir.path().join("deeds.sock");
     let listener = UnixListener::bind(&socket).unwrap();
+    let held = Arc::new(Held::default());
     let state = AppState::new(web::Parts {
         recorder: recorder.clone(),
-        index: Arc::clone(&index),
-        activate: activation(&recorder),
+        index,
+        activate: activation(&recorder, &held),
         about: About {
             version: "1.2.3".into(),
             pid: std::process::id(),
@@ -106,7 +115,7 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
     });
     let serving = tokio::spawn(web::serve_unix(listener, web::router(state), limits, shutdown.clone()));
     let random = Mutex::new(SeededRandom::new(2));
-    Bench { recorder, index, clock, shutdown, serving, socket, dir, random }
+    Bench { recorder, clock, shutdown, serving, socket, dir, held, random }
 }
 
 fn follow(index: Arc<Index>, shutdown: Shutdown) {
@@ -120,11 +129,16 @@ fn follow(index: Arc<Index>, shutdown: Shutdown) {
     });
 }
 
-fn activation(recorder: &Recorder) -> web::Activate {
-    let recorder = recorder.clone();
+fn activation(recorder: &Recorder, held: &Arc<Held>) -> web::Activate {
+    let (recorder, held) = (recorder.clone(), Arc::clone(held));
     Arc::new(move |dir, peer| {
-        let recorder = recorder.clone();
+        let (recorder, held) = (recorder.clone(), Arc::clone(&held));
         Box::pin(async move {
+            if dir == Path::new("/held") {
+                held.begun.notify_one();
+                held.go.notified().await;
+                return Ok(recorder.policy());
+            }
             let set = PolicySet::load(&dir).map_err(|error| RecorderError::Policy(error.to_string()))?;
             recorder.activate(Arc::new(set), &dir.display().to_string(), peer).await
         })
@@ -134,6 +148,8 @@ fn activation(recorder: &Recorder) -> web::Activate {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.shutdown.begin();
+        // before its directory goes
+        self.recorder.close();
     }
 }
 

@@ -1,0 +1,138 @@
+//! The server is started by whoever needs it: once, for all of them, and again after it was stopped or killed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at what it did not expect"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+fn deeds(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deeds"));
+    command.args(args).current_dir(home).env_clear().env("HOME", home).env("DEEDS_DATA", home.join("data"));
+    command
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", said(output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Stops the server of a directory when the test ends, however it ends.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn ask(&self, args: &[&str]) -> Value {
+        json(&deeds(self.0.path(), args).output().unwrap())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        drop(deeds(self.0.path(), &["stop"]).output());
+    }
+}
+
+#[test]
+fn of_many_starters_at_once_one_starts_and_all_are_served() {
+    let home = Home::new();
+    let starters: Vec<_> = (0..8)
+        .map(|_| {
+            let mut command = deeds(home.0.path(), &["status", "--json"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let answers: Vec<Value> =
+        starters.into_iter().map(|starter| json(&starter.wait_with_output().unwrap())).collect();
+    assert!(answers.iter().all(|answer| answer["log_id"] == answers[0]["log_id"]), "{answers:?}");
+    let log = std::fs::read_to_string(home.0.path().join("data/serve.log")).unwrap();
+    assert_eq!(log.matches("serving").count(), 1, "{log}");
+
+    let stopped = home.ask(&["stop", "--json"]);
+    assert_eq!(stopped["stopped"], true);
+    assert_eq!(home.ask(&["stop", "--json"])["stopped"], false);
+}
+
+#[test]
+fn the_server_outlives_its_starter_and_comes_back_after_a_kill() {
+    let home = Home::new();
+    let before = home.ask(&["status", "--json"]);
+    // the starter has ended by now; the server has not
+    assert_eq!(home.ask(&["status", "--json"])["log_id"], before["log_id"]);
+    let log = std::fs::read_to_string(home.0.path().join("data/LOCK")).unwrap();
+    let pid = log.split_whitespace().skip_while(|word| *word != "pid").nth(1).unwrap();
+    kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(home.ask(&["status", "--json"])["log_id"], before["log_id"]);
+    let again = std::fs::read_to_string(home.0.path().join("data/serve.log")).unwrap();
+    assert_eq!(again.matches("serving").count(), 2, "{again}");
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let home = Home::new();
+    let mut command = deeds(home.0.path(), &["status"]);
+    let output = command.env("DEEDS_POLICY", home.0.path().join("no-policy")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("did not start") && error.contains("no-policy"), "{error}");
+}
+
+#[test]
+fn principals_are_registered_once_and_retired() {
+    let home = Home::new();
+    let added = home.ask(&["principal", "add", "ana", "--kind", "human", "--json"]);
+    assert_eq!((&added["made"], &added["principal"]["sub"]), (&true.into(), &"ana".into()));
+    let key = home.0.path().join(".config/deeds/keys/ana.key");
+    assert_eq!(added["key_file"], key.to_str().unwrap());
+
+    // once more with the key that is there: it stays as it is
+    let text = std::fs::read_to_string(&key).unwrap();
+    let again = home.ask(&["principal", "add", "ana", "--json"]);
+    assert_eq!((&again["made"], &again["principal"]), (&false.into(), &added["principal"]));
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), text);
+
+    let list = home.ask(&["principal", "list", "--json"]);
+    assert_eq!(list["principals"].as_array().unwrap().len(), 1);
+    let retired = home.ask(&["principal", "retire", "ana", "--json"]);
+    assert_eq!(retired["thumbprint"], added["principal"]["key"]);
+    let nobody = deeds(home.0.path(), &["principal", "retire", "ana"]).output().unwrap();
+    assert!(said(&nobody).contains("no key of `ana` is in force"), "{}", said(&nobody));
+}
+
+#[test]
+fn a_policy_is_activated_shown_and_kept_over_a_restart() {
+    let home = Home::new();
+    let dir = home.0.path().join("policy");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("a.cedar"), "@id(\"only\") permit (principal, action, resource);\n").unwrap();
+    let activated = home.ask(&["policy", "activate", "policy", "--json"]);
+    let shown = home.ask(&["policy", "show", "--json"]);
+    assert_eq!((&shown["digest"], &shown["policies"][0]["id"]), (&activated["digest"], &"only".into()));
+    home.ask(&["stop", "--json"]);
+    assert_eq!(home.ask(&["policy", "show", "--json"])["digest"], activated["digest"]);
+
+    std::fs::write(dir.join("b.cedar"), "permit (principal, action, resource);\n").unwrap();
+    let refused = deeds(home.0.path(), &["policy", "activate", "policy"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("b.cedar"), "{}", said(&refused));
+    assert_eq!(home.ask(&["policy", "show", "--json"])["digest"], activated["digest"]);
+}
