@@ -28,6 +28,8 @@ SERVER = "mcp://files"
 TOOL = SERVER + "#read"
 RUN = bytes.fromhex("0190a000000070008000000000000001")
 ACT = "0190a000-0000-7000-8000-0000000000aa"
+TXN = "0190a000-0000-7000-8000-0000000000bb"
+ASKED = "0190a000-0000-7000-8000-0000000000cc"
 START = 1_700_000_000  # seconds; every time of the scenario counts from it
 DROP = object()  # as a value: leave the member out
 
@@ -258,7 +260,7 @@ class Scenario:
                            c.get("register", {})))
         if "before_run" in c:
             c["before_run"](self)
-        log.add(2, {0: "txn-1", 1: self.principal()}, RUN)
+        log.add(2, {0: TXN, 1: self.principal()}, RUN)
         self.add_delegation()
         if "before_decision" in c:
             c["before_decision"](self)
@@ -276,6 +278,10 @@ class Scenario:
     def principal() -> dict:
         return {"kind": "human", "iss": ISSUER, "sub": "ada", "key": PERSON.kid}
 
+    @staticmethod
+    def holder() -> dict:
+        return {"id": "h", "inst": "1", "kind": "agent", "asr": "delegator-asserted", "key": HOLDER.kid}
+
     def add_policy(self) -> None:
         text = "permit(principal, action, resource);"
         files = [{"path": "a.cedar", "sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}]
@@ -288,18 +294,20 @@ class Scenario:
         c = self.c
         tools = {TOOL: {"path": {"constraint_type": "prefix", "prefix": "/data/"}}}
         details = [{"type": "attenuating_agent_token", "tools": tools}]
-        request = merged({"v": 1, "jti": "r1", "aud": ISSUER, "iat": START, "exp": START + 300,
+        request = merged({"v": 1, "jti": ASKED, "aud": ISSUER, "iat": START, "exp": START + 300,
                           "iss": "urn:ietf:params:oauth:jwk-thumbprint:sha-256:" + PERSON.kid,
                           "cnf": {"jwk": HOLDER.jwk}, "del_max_depth": 2, "authorization_details": details,
-                          "ttl": 3600, "deeds": {"tenant": "acme", "purpose": "p", "hld": {"id": "h"}}},
+                          "ttl": 3600, "deeds": {"tenant": "acme", "purpose": "p", "txn": TXN,
+                                                 "hld": {"id": "h", "kind": "agent"}}},
                          c.get("request", {}))
         self.request = c.get("request_token") or jws(c.get("request_key", PERSON), "deeds-root-request+jwt", request)
-        source = {"t": "key-request", "iss": ISSUER, "kid": PERSON.kid, "jti": "r1", "d": token_digest(self.request)}
+        source = {"t": "key-request", "iss": "urn:ietf:params:oauth:jwk-thumbprint:sha-256:" + PERSON.kid,
+                  "kid": PERSON.kid, "jti": ASKED, "d": token_digest(self.request)}
         claims = merged({"v": 1, "jti": "0190a000-0000-7000-8000-000000000001", "iss": ISSUER, "aud": [ISSUER],
                          "iat": START, "nbf": START, "exp": START + 3600, "cnf": {"jwk": HOLDER.jwk},
                          "del_depth": 0, "del_max_depth": 2, "authorization_details": details,
-                         "deeds": {"tenant": "acme", "txn": "txn-1", "purpose": "p", "prin": self.principal(),
-                                   "hld": {"id": "h", "key": HOLDER.kid}, "src": [source]}}, c.get("token", {}))
+                         "deeds": {"tenant": "acme", "txn": TXN, "purpose": "p", "prin": self.principal(),
+                                   "hld": self.holder(), "src": [source]}}, c.get("token", {}))
         self.token = c.get("token_text") or jws(c.get("issuer", ISSUER_KEY), "deeds-delegation+jwt", claims,
                                                 **c.get("token_header", {}))
         self.digest = token_digest(self.token)
@@ -313,10 +321,16 @@ class Scenario:
         pop = merged({"jti": "p1", "iat": START + 10, "exp": START + 70, "aud": ISSUER, "gth": self.digest,
                       "tool": TOOL, "hta_s256": self.args_digest, "act_id": ACT, "ctr": 1}, c.get("pop", {}))
         pop_token = c.get("pop_text") or jws(c.get("holder", HOLDER), "deeds-pop+jwt", pop)
-        fields = merged({0: ACT, 5: self.digest, 6: pop_token, 7: (START + 10) * 1000, 9: TOOL, 12: args,
-                         13: self.args_digest, 16: self.policy, 22: "allow"}, c.get("decision", {}))
+        fields = merged({0: ACT, 1: TXN, 2: self.principal(), 3: self.holder(), 5: self.digest, 6: pop_token,
+                         7: (START + 10) * 1000, 9: TOOL, 12: args, 13: self.args_digest, 16: self.policy,
+                         18: {"index": self.log_level()}, 22: "allow"}, c.get("decision", {}))
         self.decided = self.log.add(5, fields, RUN, observed_ms=(START + 11) * 1000)
         return self.decided
+
+    def log_level(self) -> int:
+        """The index of the last log-level entry."""
+        last = self.log.last[(bytes(16), 0)][1]
+        return self.log.leaves().index(last)
 
     def add_finish(self, **c) -> int:
         c = {**self.c, **c}

@@ -35,9 +35,20 @@ MAX_BUNDLE_BYTES = 16 * 1024 * 1024  # §9
 MAX_BUNDLE_ENTRIES = 20_000  # §9
 MAX_ENTRY_BYTES = 1_024  # §2
 MAX_CAUSES = 8  # §2
+MAX_OPENED_BYTES = 1_048_576  # §3
 MAX_JSON_NESTING = 64  # conventions
-MAX_SAFE_INTEGER = 2**53  # §6
-MAX_NOTE_SIGNATURES = 100  # signed-note
+MAX_SAFE_INTEGER = 2**53  # conventions
+MAX_NOTE_BYTES = 1_000_000  # §1
+MAX_NOTE_SIGNATURES = 100  # §1
+MAX_NAME_BYTES = 255  # §1
+MAX_VKEY_BYTES = 4_096  # §1
+MAX_TREE_SIZE = 2**63 - 1  # §1
+MAX_TOKEN_BYTES = 16_384  # §6
+MAX_TEXT_BYTES = 4_096  # §6
+MAX_IDENTIFIER_BYTES = 2_048  # §5
+MAX_TOOLS, MAX_CONSTRAINTS, MAX_VALUES = 256, 64, 256  # §6
+MAX_TOOL_BYTES = 1_024  # §6
+KEY_URN = "urn:ietf:params:oauth:jwk-thumbprint:sha-256:"  # §6
 DEFINED_KINDS = {1, 2, 3, 5, 6, 9, 10, 11, 14, 15, 23}  # §4
 LOG_LEVEL = bytes(16)  # §2: the run of log-level entries
 
@@ -47,27 +58,29 @@ bundle-malformed bundle-digest checkpoint-malformed log-key-missing checkpoint-s
 inclusion log-id chain-hole chain-prev fields-malformed fields-root field-json cause-order manifest-mismatch
 after-manifest key-thumbprint delegation-digest delegation-malformed delegation-signature request-missing
 request-malformed request-key request-signature request-binding decision-delegation decision-time
-delegation-time principal-retired scope pop-missing pop-malformed pop-signature pop-binding pop-time
-pop-replayed decision-policy policy-digest outcome-unbound outcome-of-refusal outcome-duplicate
-result-digest subject earlier internal""".split()
+delegation-time decision-binding decision-revocations principal-retired scope pop-missing pop-malformed
+pop-signature pop-binding pop-time pop-replayed decision-policy policy-digest outcome-unbound
+outcome-of-refusal outcome-duplicate result-digest subject earlier internal""".split()
 NOTES = """
 log-key-captured unwitnessed entry-uninterpreted withheld open-run manifest-withheld open-stream
-issuer-key-missing principal-inferred decision-withheld scope-args-withheld outcome-open""".split()
+issuer-key-missing principal-inferred decision-withheld revocations-withheld policy-withheld
+scope-args-withheld outcome-open""".split()
 SEVERITY = {**{code: "error" for code in ERRORS}, **{code: "note" for code in NOTES}}
 EXIT = {"verified": 0, "failed": 1, "unreadable": 2}
 EXIT_USAGE = 3
 
 # §5: the fields the checks read, by kind and name.
 FIELD_IDS = {
-    1: {"log_key": 2, "issuer": 4, "issuer_key": 5},
+    1: {"log_key": 2, "issuer": 4, "issuer_key": 5, "tenant": 6},
     3: {"token": 0, "digest": 1, "request": 2},
-    5: {"act_id": 0, "chain": 5, "pop": 6, "decided_at_ms": 7, "tool": 9, "args": 12, "args_digest": 13,
-        "policy_digest": 16, "verdict": 22},
+    5: {"act_id": 0, "txn": 1, "principal": 2, "holder": 3, "chain": 5, "pop": 6, "decided_at_ms": 7, "tool": 9,
+        "args": 12, "args_digest": 13, "policy_digest": 16, "revocations": 18, "verdict": 22},
     6: {"act_id": 0, "result": 2, "result_digest": 3},
     10: {"policy_digest": 0, "files": 1},
     11: {"change": 0, "principal": 1, "key": 2, "thumbprint": 3},
     15: {"streams": 0},
 }
+EXACT_FIELDS = {(5, 12), (6, 2)}  # §3: `args` and `result`, which are other people's bytes
 
 
 class Malformed(ValueError):
@@ -188,8 +201,8 @@ def b64url_decode(text: str) -> bytes:
 
 
 def uuid_bytes(value: object) -> bytes | None:
-    """The 16 bytes of a UUID in text form, or None."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", value):
+    """Conventions: the 16 bytes of a UUID as text in lower case, or None."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value):
         return bytes.fromhex(value.replace("-", ""))
     return None
 
@@ -212,9 +225,17 @@ def check_nesting(data: bytes) -> None:
             depth -= 1
 
 
+def json_double(text: str) -> float:
+    """Conventions: the double nearest to a number; one beyond all doubles is refused."""
+    double = float(text)
+    if not math.isfinite(double):
+        raise Malformed("JSON number beyond a double")
+    return double
+
+
 def json_integer(text: str) -> int | float:
-    """An integer as it is written; one too long for any use becomes the nearest double."""
-    return int(text) if len(text) <= 40 else float(text)
+    """Conventions: an integer as it is written; `-0` and one too long for any use become doubles."""
+    return int(text) if len(text) <= 40 and text != "-0" else json_double(text)
 
 
 def json_object(pairs: list[tuple[str, object]]) -> dict:
@@ -247,7 +268,7 @@ def parse_json(data: bytes) -> object:
     """Conventions: strict JSON. Integers stay exact, other numbers become doubles."""
     check_nesting(data)
     try:
-        value = json.loads(data.decode(), parse_int=json_integer, parse_float=float,
+        value = json.loads(data.decode(), parse_int=json_integer, parse_float=json_double,
                            parse_constant=json_constant, object_pairs_hook=json_object)
         check_surrogates(value)
     except (ValueError, RecursionError) as error:
@@ -300,12 +321,22 @@ def jcs(value: object) -> bytes:
 
 
 def is_integer(value: object) -> bool:
-    """A JSON number written as an integer, within ±2^53."""
+    """Conventions: an *integer*, written with digits alone and within ±2^53."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_SAFE_INTEGER
 
 
+def is_uint(value: object) -> bool:
+    """Conventions: a *uint* in JSON."""
+    return is_integer(value) and value >= 0
+
+
+def same(one: object, other: object) -> bool:
+    """Conventions: JSON values are equal if their JCS bytes are."""
+    return jcs(one) == jcs(other)
+
+
 def numbers_safe(value: object) -> bool:
-    """§10 step 11: no number in it is an integer beyond ±2^53 (every larger double is one)."""
+    """Conventions: no number in it is without a fraction and beyond ±2^53 (every larger double is one)."""
     if isinstance(value, dict):
         return all(map(numbers_safe, value.values()))
     if isinstance(value, list):
@@ -321,10 +352,22 @@ ORDER_EIGHT_Y = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E8
 SMALL_ORDER_Y = {0, 1, FIELD_PRIME - 1, ORDER_EIGHT_Y, FIELD_PRIME - ORDER_EIGHT_Y}
 
 
+CURVE_D = -121665 * pow(121666, -1, FIELD_PRIME) % FIELD_PRIME
+
+
 def point_acceptable(encoded: bytes) -> bool:
     """§6: canonical (y below the prime) and not one of the eight small-order points."""
     y = int.from_bytes(encoded, "little") & ((1 << 255) - 1)
     return y < FIELD_PRIME and y not in SMALL_ORDER_Y
+
+
+def key_usable(public: bytes) -> bool:
+    """§6: 32 bytes that encode a point of the curve, in the one way, which is not of small order."""
+    if len(public) != 32 or not point_acceptable(public):
+        return False
+    y2 = (int.from_bytes(public, "little") & ((1 << 255) - 1)) ** 2
+    x2 = (y2 - 1) * pow(CURVE_D * y2 + 1, -1, FIELD_PRIME) % FIELD_PRIME
+    return pow(x2, (FIELD_PRIME - 1) // 2, FIELD_PRIME) == 1  # y is not ±1 here, so x is not 0
 
 
 @functools.lru_cache(maxsize=4096)
@@ -469,13 +512,14 @@ ENTRY_READERS = {
 
 def decode_entry(data: bytes) -> Entry | None:
     """§2: the entry, or None for one of another version, of which only the version is read."""
+    if len(data) > MAX_ENTRY_BYTES:
+        raise Malformed("the entry is too long")
     peek = Reader(data)
-    if peek.head(5) == 0 or peek.uint() != 0:
+    peek.head(5)
+    if peek.uint() != 0:
         raise Malformed("the entry does not start with its version")
     if peek.uint() != 0:
         return None
-    if len(data) > MAX_ENTRY_BYTES:
-        raise Malformed("the entry is too long")
     reader = Reader(data)
     m = reader.members(ENTRY_READERS, set(range(13)) - {8})
     reader.end()
@@ -484,7 +528,10 @@ def decode_entry(data: bytes) -> Entry | None:
 
 @dataclass
 class Item:
-    """§9: an entry as the bundle shows it. `shown` is member 3; `values` and `raw` are filled by step 6."""
+    """§9: an entry as the bundle shows it. `shown` is member 3.
+
+    Step 6 fills the rest: `values` and `raw` of the fields that are present to a check, and `open_count`, how many
+    are opened, decoys and unknown values included."""
 
     index: int
     data: bytes
@@ -494,17 +541,18 @@ class Item:
     entry: Entry | None = None
     values: dict = field(default_factory=dict)
     raw: dict = field(default_factory=dict)
+    open_count: int = 0
 
     def opened(self, name: str) -> bool:
-        """Whether the field of this name is opened (and stood the checks of step 6)."""
+        """Whether the field of this name is present to a check (§3)."""
         return FIELD_IDS[self.entry.kind][name] in self.values
 
     def value(self, name: str):
-        """The value of an opened field; None when it is not opened."""
+        """The value of a field; None when it is not present to a check (no value that is present is null)."""
         return self.values.get(FIELD_IDS[self.entry.kind][name])
 
     def raw_value(self, name: str) -> bytes | None:
-        """The exact bytes of an opened field."""
+        """The exact bytes of a field that is present to a check."""
         return self.raw.get(FIELD_IDS[self.entry.kind][name])
 
 
@@ -514,7 +562,10 @@ def read_field(reader: Reader):
         return reader.bstr(32)
     if reader.head(4) != 2:
         raise Malformed("an opened field is not a pair")
-    return reader.bstr(16), reader.bstr()
+    salt, value = reader.bstr(16), reader.bstr()
+    if len(value) > MAX_OPENED_BYTES:
+        raise Malformed("an opened value is too long")
+    return salt, value
 
 
 def read_item(reader: Reader) -> Item:
@@ -579,19 +630,19 @@ class LogKey:
 
 
 def check_key_name(name: str) -> str:
-    """signed-note: a key name has no spaces and no plus sign, and is not empty."""
-    if not name or "+" in name or any(char.isspace() for char in name):
+    """§1, signed-note: a key name is 1 to 255 bytes without spaces, plus signs and control characters."""
+    if not 1 <= len(name.encode()) <= MAX_NAME_BYTES or any(c == "+" or c < " " or c.isspace() for c in name):
         raise Malformed("not a key name")
     return name
 
 
 def parse_vkey(text: object) -> LogKey:
     """§1, signed-note: `name+id+base64(0x01 ‖ public key)`."""
-    if not isinstance(text, str) or text.count("+") < 2:
+    if not isinstance(text, str) or text.count("+") < 2 or len(text.encode()) > MAX_VKEY_BYTES:
         raise Malformed("not a vkey")
     name, key_id, encoded = text.split("+", 2)
     key = b64_decode(encoded)
-    if len(key) != 33 or key[0] != 1:
+    if len(key) != 33 or key[0] != 1 or not key_usable(key[1:]):
         raise Malformed("the vkey is not an Ed25519 log key (type 1)")
     expected = sha256(check_key_name(name).encode() + b"\n" + key)[:4]
     if key_id != expected.hex():
@@ -609,6 +660,8 @@ class Note:
 
 def parse_note(data: bytes) -> Note:
     """§1, signed-note: text, blank line, signature lines."""
+    if len(data) > MAX_NOTE_BYTES:
+        raise Malformed("the note is too long")
     try:
         content = data.decode()
     except UnicodeDecodeError as error:
@@ -661,8 +714,10 @@ def parse_checkpoint(note: Note) -> Checkpoint:
     lines = note.text.split("\n")
     if len(lines) != 4:
         raise Malformed("the checkpoint has not exactly three lines")
-    if not lines[0] or not re.fullmatch(r"0|[1-9][0-9]{0,19}", lines[1]) or int(lines[1]) >= 1 << 64:
-        raise Malformed("the checkpoint's origin or size is malformed")
+    if not 1 <= len(lines[0].encode()) <= MAX_NAME_BYTES:
+        raise Malformed("the checkpoint's origin is malformed")
+    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]) or int(lines[1]) > MAX_TREE_SIZE:
+        raise Malformed("the checkpoint's size is malformed")
     root = b64_decode(lines[2])
     if len(root) != 32:
         raise Malformed("the checkpoint's root is not 32 bytes")
@@ -695,6 +750,8 @@ def parse_jws(token: object, typ: str) -> Jws:
     """§6: strict JWS compact serialization of that `typ`."""
     if not isinstance(token, str) or token.count(".") != 2 or not all(token.split(".")):
         raise Malformed("not a JWS of three segments")
+    if len(token.encode()) > MAX_TOKEN_BYTES:
+        raise Malformed("the JWS is too long")
     head_text, payload_text, signature_text = token.split(".")
     head, claims = parse_json(b64url_decode(head_text)), parse_json(b64url_decode(payload_text))
     if not isinstance(head, dict) or set(head) != {"alg", "kid", "typ"} or not isinstance(head["kid"], str):
@@ -703,7 +760,10 @@ def parse_jws(token: object, typ: str) -> Jws:
         raise Malformed(f"JWS is not an Ed25519 {typ}")
     if not isinstance(claims, dict):
         raise Malformed("JWS payload is not an object")
-    return Jws(head["kid"], claims, f"{head_text}.{payload_text}".encode(), b64url_decode(signature_text))
+    signature = b64url_decode(signature_text)
+    if len(signature) != 64:
+        raise Malformed("JWS signature is not of 64 bytes")
+    return Jws(head["kid"], claims, f"{head_text}.{payload_text}".encode(), signature)
 
 
 def thumbprint(public: bytes) -> str:
@@ -717,33 +777,95 @@ def parse_jwk(value: object) -> bytes:
     if not isinstance(value, dict) or set(value) != {*fixed, "x"} or not isinstance(value["x"], str):
         raise Malformed("not an Ed25519 JWK")
     public = b64url_decode(value["x"])
-    if any(value[name] != wanted for name, wanted in fixed.items()) or len(public) != 32:
+    if any(value[name] != wanted for name, wanted in fixed.items()) or not key_usable(public):
         raise Malformed("not an Ed25519 JWK")
     return public
 
 
+def is_text(value: object, longest: int = MAX_TEXT_BYTES) -> bool:
+    """§6: a string that is not empty and not too long."""
+    return isinstance(value, str) and 1 <= len(value.encode()) <= longest
+
+
+def is_identifier(value: object) -> bool:
+    """§5: a text without control characters, as in a principal."""
+    return is_text(value, MAX_IDENTIFIER_BYTES) and not any(c < " " or "\x7f" <= c <= "\x9f" for c in value)
+
+
+CLAIM_KINDS = {
+    "text": is_text,
+    "uint": is_uint,
+    "uuid": lambda value: uuid_bytes(value) is not None,
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+}
+
+
 def need(claims: dict, name: str, kind: str):
-    """A member that must be there, of that kind: `str`, `uint`, `object` or `any`."""
+    """A member that must be there, of a kind of `CLAIM_KINDS`."""
     if name not in claims:
         raise Malformed(f"`{name}` is missing")
-    value = claims[name]
-    if not {"str": isinstance(value, str), "uint": is_integer(value) and value >= 0,
-            "object": isinstance(value, dict), "any": True}[kind]:
-        raise Malformed(f"`{name}` is of the wrong type")
-    return value
+    if not CLAIM_KINDS[kind](claims[name]):
+        raise Malformed(f"`{name}` is not a {kind} within its limits")
+    return claims[name]
+
+
+def need_life(claims: dict, longest: int) -> tuple[int, int]:
+    """§6: `iat` and `exp`, the second no earlier and no more than `longest` seconds later."""
+    iat, exp = need(claims, "iat", "uint"), need(claims, "exp", "uint")
+    if not 0 <= exp - iat <= longest:
+        raise Malformed(f"it ends before it begins, or lives longer than {longest} s")
+    return iat, exp
 
 
 def parse_cnf(claims: dict) -> bytes:
     """§6: the key in `cnf.jwk`."""
-    return parse_jwk(need(need(claims, "cnf", "object"), "jwk", "object"))
+    cnf = need(claims, "cnf", "object")
+    if set(cnf) != {"jwk"}:
+        raise Malformed("`cnf` is not one `jwk`")
+    return parse_jwk(cnf["jwk"])
+
+
+PRINCIPAL_KINDS = {"human", "service", "workflow", "schedule", "agent", "unknown"}
+
+
+def check_principal(value: object) -> dict:
+    """§5: a principal object; a key that is null is none."""
+    if not isinstance(value, dict) or not {"kind", "iss", "sub"} <= set(value) <= {"kind", "iss", "sub", "key"}:
+        raise Malformed("the principal has unknown or missing members")
+    names = [value["iss"], value["sub"]] + ([] if value.get("key") is None else [value["key"]])
+    if not isinstance(value["kind"], str) or value["kind"] not in PRINCIPAL_KINDS or not all(map(is_identifier, names)):
+        raise Malformed("a member of the principal is not acceptable")
+    return value
+
+
+def check_holder(value: object) -> dict:
+    """§5: a holder object."""
+    if not isinstance(value, dict) or set(value) != {"id", "inst", "kind", "asr", "key"}:
+        raise Malformed("the holder has unknown or missing members")
+    if not all(isinstance(member, str) for member in value.values()) or value["kind"] not in PRINCIPAL_KINDS:
+        raise Malformed("a member of the holder is not acceptable")
+    return value
 
 
 CONSTRAINT_MEMBERS = {"exact": {"value"}, "one_of": {"values"}, "prefix": {"prefix"}, "wildcard": set()}
 
 
 def is_scalar(value: object) -> bool:
-    """§6: string, boolean, null or an integer within ±2^53."""
-    return value is None or isinstance(value, (str, bool)) or is_integer(value)
+    """§6: a string within its limit, a boolean, null or an integer."""
+    return value is None or isinstance(value, bool) or is_bounded(value) or is_integer(value)
+
+
+def is_bounded(value: object) -> bool:
+    """§6: a string in a scope, which may be empty."""
+    return isinstance(value, str) and len(value.encode()) <= MAX_TEXT_BYTES
+
+
+def tool_server(uri: object) -> str | None:
+    """§6: the server of a tool URI; None for what is not one."""
+    if isinstance(uri, str) and len(uri) <= MAX_TOOL_BYTES and re.fullmatch(r'[!-"$-~]+#[!-"$-~]+', uri):
+        return uri.split("#")[0]
+    return None
 
 
 def check_constraint(value: object) -> None:
@@ -755,42 +877,46 @@ def check_constraint(value: object) -> None:
         raise Malformed("a constraint with unknown or missing members")
     if not isinstance(value.get("optional", False), bool) or not is_scalar(value.get("value")):
         raise Malformed("a constraint member of the wrong type")
-    if not isinstance(value.get("prefix", ""), str):
-        raise Malformed("a prefix that is not a string")
-    values = value.get("values", [])
-    if not isinstance(values, list) or not all(map(is_scalar, values)):
-        raise Malformed("values that are not an array of scalars")
+    if not is_bounded(value.get("prefix", "")):
+        raise Malformed("a prefix that is not a string within its limit")
+    values = value.get("values", [None])
+    if not isinstance(values, list) or not 1 <= len(values) <= MAX_VALUES or not all(map(is_scalar, values)):
+        raise Malformed(f"values that are not an array of 1 to {MAX_VALUES} scalars")
 
 
 def parse_tools(claims: dict) -> dict:
     """§6: the tools of `authorization_details`."""
-    details = need(claims, "authorization_details", "any")
-    if not isinstance(details, list) or len(details) != 1 or not isinstance(details[0], dict):
+    details = need(claims, "authorization_details", "array")
+    if len(details) != 1 or not isinstance(details[0], dict):
         raise Malformed("`authorization_details` is not an array of one object")
     if set(details[0]) != {"type", "tools"} or details[0]["type"] != "attenuating_agent_token":
         raise Malformed("`authorization_details` is of an unknown type or has unknown members")
     tools = need(details[0], "tools", "object")
-    for row in tools.values():
-        if not isinstance(row, dict):
-            raise Malformed("a tool's constraints are not an object")
+    if not 1 <= len(tools) <= MAX_TOOLS:
+        raise Malformed(f"not 1 to {MAX_TOOLS} tools")
+    for tool, row in tools.items():
+        if tool_server(tool) is None:
+            raise Malformed("a tool that is not a tool URI")
+        if not isinstance(row, dict) or len(row) > MAX_CONSTRAINTS or not all(map(is_bounded, row)):
+            raise Malformed("a tool's constraints are not an object within its limits")
         for constraint in row.values():
             check_constraint(constraint)
     return tools
 
 
 def row_for(tools: dict, tool: str) -> dict | None:
-    """§6: the exact row of a tool, else that of `<server>#*`, else None."""
-    if tool in tools:
-        return tools[tool]
-    server, separator, _ = tool.partition("#")
-    return tools.get(server + "#*") if separator else None
+    """§6: the row that governs a tool: the exact one, else that of `<server>#*`, else None."""
+    server = tool_server(tool)
+    if server is None:
+        return None
+    return tools[tool] if tool in tools else tools.get(server + "#*")
 
 
 def argument_allowed(constraint: dict, argument: object) -> bool:
     """§6: whether one constraint allows one argument."""
     kind = constraint["constraint_type"]
     if kind == "exact":
-        return jcs(argument) == jcs(constraint["value"])
+        return same(argument, constraint["value"])
     if kind == "one_of":
         return jcs(argument) in set(map(jcs, constraint["values"]))
     if kind == "prefix":
@@ -824,16 +950,19 @@ def constraint_within(inner: dict, outer: dict) -> bool:
     return kinds == ("prefix", "prefix") and inner["prefix"].startswith(outer["prefix"])
 
 
+def row_within(row: dict, outer: dict) -> bool:
+    """§6: whether a row is within another: that is `{}`, or has the same arguments, none of them wider."""
+    return not outer or (set(row) == set(outer) and all(constraint_within(row[name], outer[name]) for name in row))
+
+
 def tools_within(inner: dict, outer: dict) -> bool:
-    """§6: whether every row of `inner` is within the row of `outer` that applies to it."""
+    """§6: every row of `inner` is within the one that governs it in `outer`, and no row of `outer` is evaded."""
     for tool, row in inner.items():
         counterpart = row_for(outer, tool)
-        if counterpart is None:
+        if counterpart is None or not row_within(row, counterpart):
             return False
-        if counterpart and (set(row) != set(counterpart)
-                            or not all(constraint_within(row[name], counterpart[name]) for name in row)):
-            return False
-    return True
+    governed = [(row_for(inner, tool), counterpart) for tool, counterpart in outer.items()]
+    return all(row is None or row_within(row, counterpart) for row, counterpart in governed)
 
 
 @dataclass
@@ -842,104 +971,116 @@ class Delegation:
 
     jws: Jws
     iss: str
-    aud: list
     iat: int
     nbf: int
     exp: int
     holder_key: bytes
-    depth: int
     max_depth: int
     tools: dict
+    tenant: str
+    txn: str
+    purpose: str
     principal: dict
+    holder: dict
     source: dict
-    request_kid: str | None = None
+
+    @property
+    def request_kid(self) -> str | None:
+        """The key that signed the request it was issued on; None where there is no such request."""
+        return self.source["kid"] if self.source["t"] == "key-request" else None
 
 
 def parse_delegation(jws: Jws) -> Delegation:
-    """§6: the members of a root delegation."""
+    """§6: the members of a root delegation, and the rules that concern it alone."""
     claims = jws.claims
-    if need(claims, "v", "uint") != 1 or uuid_bytes(need(claims, "jti", "str")) is None:
-        raise Malformed("`v` is not 1 or `jti` is not a UUID")
-    aud = need(claims, "aud", "any")
-    if not isinstance(aud, list) or len(aud) != 1:
-        raise Malformed("`aud` is not an array of one")
     deeds = need(claims, "deeds", "object")
-    for name, kind in (("tenant", "any"), ("txn", "any"), ("purpose", "any"), ("hld", "object")):
-        need(deeds, name, kind)
-    principal = need(deeds, "prin", "object")
-    if need(principal, "kind", "str") not in ("human", "service", "workflow", "schedule", "agent", "unknown"):
-        raise Malformed("the principal is of an unknown kind")
-    source = need(deeds, "src", "any")
-    if not isinstance(source, list) or len(source) != 1 or not isinstance(source[0], dict):
+    principal = check_principal(need(deeds, "prin", "object"))
+    iat, exp = need_life(claims, 86_400 if principal["kind"] in ("human", "unknown") else 3_600)
+    need(claims, "jti", "uuid")
+    token = Delegation(jws, need(claims, "iss", "text"), iat, need(claims, "nbf", "uint"), exp, parse_cnf(claims),
+                       need(claims, "del_max_depth", "uint"), parse_tools(claims), need(deeds, "tenant", "text"),
+                       need(deeds, "txn", "uuid"), need(deeds, "purpose", "text"), principal,
+                       check_holder(need(deeds, "hld", "object")), parse_source(need(deeds, "src", "array")))
+    rules = {
+        "`v` is not 1": need(claims, "v", "uint") == 1,
+        "`aud` is not the issuer alone": claims.get("aud") == [token.iss],
+        "it begins after its end": token.nbf <= exp,
+        "it is not a root": need(claims, "del_depth", "uint") == 0 and "par_hash" not in claims,
+        "`del_max_depth` is above 8": token.max_depth <= 8,
+        "`hld.key` is not the key it is bound to": token.holder["key"] == thumbprint(token.holder_key),
+    }
+    for text, kept in rules.items():
+        if not kept:
+            raise Malformed(text)
+    return token
+
+
+def parse_source(sources: list) -> dict:
+    """§6: `src`, an array of one."""
+    if len(sources) != 1 or not isinstance(sources[0], dict):
         raise Malformed("`src` is not an array of one object")
-    check_source(source[0])
-    times = [need(claims, name, "uint") for name in ("iat", "nbf", "exp")]
-    return Delegation(jws, need(claims, "iss", "str"), aud, *times, parse_cnf(claims),
-                      need(claims, "del_depth", "uint"), need(claims, "del_max_depth", "uint"),
-                      parse_tools(claims), principal, source[0])
-
-
-def check_source(source: dict) -> None:
-    """§6: one element of `src`."""
+    source = sources[0]
     if source.get("t") == "key-request":
-        for name in ("iss", "kid", "jti", "d"):
-            need(source, name, "str")
+        need(source, "d", "text")
+        need(source, "jti", "uuid")
+        if need(source, "iss", "text") != KEY_URN + need(source, "kid", "text"):
+            raise Malformed("`src` names two keys")
     elif source.get("t") == "peer-cred":
         need(source, "uid", "uint")
     else:
         raise Malformed("`src` is of an unknown type")
-
-
-def broken_rules(token: Delegation, issuer: object) -> list[str]:
-    """§6: the rules of a root delegation that this one breaks. `issuer` is None when it is not opened."""
-    longest = 86_400 if token.principal["kind"] in ("human", "unknown") else 3_600
-    rules = {
-        "`iss` is not the log's issuer": issuer is None or token.iss == issuer,
-        "`aud` is not the issuer": token.aud == [token.iss],
-        "`nbf` is after `exp`": token.nbf <= token.exp,
-        "it is valid for too long": token.exp - token.iat <= longest,
-        "`del_depth` is not 0": token.depth == 0,
-        "`par_hash` is present": "par_hash" not in token.jws.claims,
-        "`del_max_depth` is above 8": token.max_depth <= 8,
-    }
-    return [text for text, kept in rules.items() if not kept]
+    return source
 
 
 @dataclass(frozen=True)
 class Request:
-    """§6: what the checks need of a root request."""
+    """§6: what the checks need of a root request. `txn` and `holder` are None where it does not name them."""
 
+    jws: Jws
     iat: int
     exp: int
     holder_key: bytes
     max_depth: int
     tools: dict
     ttl: int
+    tenant: str
+    purpose: str
+    txn: str | None
+    holder: dict | None
 
 
 def parse_request(jws: Jws, issuer: str) -> Request:
     """§6: a root request and the rules it must keep by itself."""
     claims = jws.claims
-    need(claims, "jti", "str")
-    if need(claims, "v", "uint") != 1 or need(claims, "aud", "str") != issuer:
+    need(claims, "jti", "uuid")
+    if need(claims, "v", "uint") != 1 or need(claims, "aud", "text") != issuer:
         raise Malformed("`v` is not 1 or `aud` is not the issuer")
-    if need(claims, "iss", "str") != "urn:ietf:params:oauth:jwk-thumbprint:sha-256:" + jws.kid:
+    if need(claims, "iss", "text") != KEY_URN + jws.kid:
         raise Malformed("`iss` is not the key that signed")
-    iat, exp = need(claims, "iat", "uint"), need(claims, "exp", "uint")
-    if exp > iat + 300:
-        raise Malformed("the request is valid for too long")
     deeds = need(claims, "deeds", "object")
-    for name, kind in (("tenant", "any"), ("purpose", "any"), ("hld", "object")):
-        need(deeds, name, kind)
-    return Request(iat, exp, parse_cnf(claims), need(claims, "del_max_depth", "uint"), parse_tools(claims),
-                   need(claims, "ttl", "uint"))
+    holder = need(deeds, "hld", "object") if "hld" in deeds else None
+    if holder is not None and (set(holder) != {"id", "kind"} or not is_identifier(holder["id"])
+                               or not isinstance(holder["kind"], str) or holder["kind"] not in PRINCIPAL_KINDS):
+        raise Malformed("`hld` is not an id and a kind")
+    return Request(jws, *need_life(claims, 300), parse_cnf(claims), need(claims, "del_max_depth", "uint"),
+                   parse_tools(claims), need(claims, "ttl", "uint"), need(deeds, "tenant", "text"),
+                   need(deeds, "purpose", "text"), need(deeds, "txn", "uuid") if "txn" in deeds else None, holder)
 
 
 def root_within(token: Delegation, request: Request) -> bool:
-    """§6: whether the issued root stays within the request it was issued on."""
-    return (token.holder_key == request.holder_key and tools_within(token.tools, request.tools)
+    """§6: whether the issued root stays within the request it was issued on (whose digest has been compared)."""
+    return (token.source["kid"] == request.jws.kid and token.source["jti"] == request.jws.claims["jti"]
+            and token.holder_key == request.holder_key and tools_within(token.tools, request.tools)
             and token.max_depth <= request.max_depth and token.exp - token.iat <= request.ttl
-            and request.iat - 30 <= token.iat <= request.exp + 30)
+            and request.iat - 30 <= token.iat <= request.exp + 30
+            and (token.tenant, token.purpose) == (request.tenant, request.purpose)
+            and request.txn in (None, token.txn) and holder_as_named(token.holder, request.holder))
+
+
+def holder_as_named(holder: dict, named: dict | None) -> bool:
+    """§6: where the request says who holds the key, the root says the same, and on whose word."""
+    return named is None or (holder["id"] == named["id"] and holder["kind"] == named["kind"]
+                             and holder["asr"] == "delegator-asserted")
 
 
 @dataclass(frozen=True)
@@ -956,13 +1097,10 @@ class Pop:
 def parse_pop(token: object) -> Pop:
     """§6: a proof of possession."""
     jws = parse_jws(token, "deeds-pop+jwt")
-    for name in ("jti", "gth", "tool", "hta_s256", "act_id"):
-        need(jws.claims, name, "str")
-    pop = Pop(jws, need(jws.claims, "iat", "uint"), need(jws.claims, "exp", "uint"),
-              need(jws.claims, "aud", "str"), need(jws.claims, "ctr", "uint"))
-    if pop.exp > pop.iat + 60:
-        raise Malformed("the proof of possession is valid for too long")
-    return pop
+    for name in ("jti", "gth", "tool", "hta_s256"):
+        need(jws.claims, name, "text")
+    need(jws.claims, "act_id", "uuid")
+    return Pop(jws, *need_life(jws.claims, 60), need(jws.claims, "aud", "text"), need(jws.claims, "ctr", "uint"))
 
 
 # ---------------------------------------------------------------- verification (§10)
@@ -996,9 +1134,9 @@ class Audit:
     def __init__(self, bundle: Bundle, trust: Trust, findings: dict) -> None:
         self.bundle, self.trust, self.findings = bundle, trust, findings
         self.by_index = {item.index: item for item in bundle.items}
-        self.by_leaf: dict = {}
+        self.by_leaf: dict = {}  # leaf hash → items, in index order: an entry may stand twice in a log
         for item in bundle.items:
-            self.by_leaf.setdefault(item.leaf, item)
+            self.by_leaf.setdefault(item.leaf, []).append(item)
         self.entries: list = []  # the items of version 0 that decode, in index order (step 3)
         self.keys: list = []  # the log keys that count (step 2)
         self.checkpoint: Checkpoint | None = None  # step 2
@@ -1015,7 +1153,7 @@ class Audit:
         return [item for item in self.entries if item.entry.kind == kind]
 
     def genesis(self, name: str):
-        """A field opened in the second genesis entry, the item with index 1; None when it is not opened."""
+        """A field of the second genesis entry, the item with index 1; None when it is not present."""
         item = self.by_index.get(1)
         return item.value(name) if item and item.entry and item.entry.kind == 1 else None
 
@@ -1129,14 +1267,21 @@ def commitment(kind: int, field_id: int, shown) -> bytes:
     return sha256(b"deeds/field/v1\x00" + bytes([kind, field_id]) + salt + value)
 
 
+def is_unknown(kind: int, field_id: int, value: object) -> bool:
+    """§3: `{"unknown":"<why>"}`, except where the bytes are other people's."""
+    return ((kind, field_id) not in EXACT_FIELDS and isinstance(value, dict) and set(value) == {"unknown"}
+            and isinstance(value["unknown"], str))
+
+
 def step_06_fields(audit: Audit) -> None:
     """§10 step 6, §3. Only fields that stand every check become visible to the other steps."""
     for item in audit.entries:
         ids = [bit for bit in range(64) if item.entry.fields >> bit & 1]
         if item.shown is not None:
             open_fields(audit, item, ids)
-        if len(item.values) < len(ids):
-            audit.find("withheld", item.index, f"{len(ids) - len(item.values)} of {len(ids)} fields are not shown")
+        if item.open_count < len(ids):
+            text = f"{len(ids) - item.open_count} of {len(ids)} fields are withheld or of no use"
+            audit.find("withheld", item.index, text)
 
 
 def open_fields(audit: Audit, item: Item, ids: list[int]) -> None:
@@ -1144,10 +1289,10 @@ def open_fields(audit: Audit, item: Item, ids: list[int]) -> None:
     if len(item.shown) != len(ids):
         audit.find("fields-malformed", item.index, "the number of fields shown is not that of the entry")
         return
-    pairs = list(zip(ids, item.shown))
+    kind, pairs = item.entry.kind, list(zip(ids, item.shown))
     raw = {field_id: shown[1] for field_id, shown in pairs if not isinstance(shown, bytes)}
-    good = item.entry.kind < 256 or not raw
-    if not good or merkle_root([commitment(item.entry.kind, *pair) for pair in pairs]) != item.entry.fields_root:
+    good = kind < 256 or not raw
+    if not good or merkle_root([commitment(kind, *pair) for pair in pairs]) != item.entry.fields_root:
         audit.find("fields-root", item.index, "the fields shown are not those the entry commits to")
         good = False
     values = {}
@@ -1158,15 +1303,16 @@ def open_fields(audit: Audit, item: Item, ids: list[int]) -> None:
             audit.find("field-json", item.index, f"field {field_id}: {error}")
             good = False
     if good:
-        item.values, item.raw = values, raw
+        item.open_count, item.raw = len(raw), raw
+        item.values = {field_id: value for field_id, value in values.items()
+                       if value is not None and not is_unknown(kind, field_id, value)}
 
 
 def step_07_causes(audit: Audit) -> None:
     """§10 step 7."""
     for item in audit.entries:
         for cause in item.entry.causes:
-            target = audit.by_leaf.get(cause)
-            if target is not None and target.index >= item.index:
+            if any(target.index >= item.index for target in audit.by_leaf.get(cause, [])[-1:]):
                 audit.find("cause-order", item.index, "it names as its cause an entry that is not before it")
 
 
@@ -1177,7 +1323,9 @@ def step_08_manifests(audit: Audit) -> None:
         if item.entry.run != LOG_LEVEL:
             runs.setdefault(item.entry.run, {}).setdefault(item.entry.stream, []).append(item)
     for streams in runs.values():
-        manifest = next((item for item in streams.get(0, []) if item.entry.kind == 15), None)
+        for stream, items in streams.items():
+            check_stream(audit, stream, items)
+        manifest = manifest_of(streams.get(0, []))
         if manifest is None:
             last = max(items[-1].index for items in streams.values())
             audit.find("open-run", streams[0][-1].index if 0 in streams else last, "the run has no manifest (yet)")
@@ -1186,12 +1334,27 @@ def step_08_manifests(audit: Audit) -> None:
             audit.find("manifest-withheld", manifest.index, "what the manifest lists is not shown")
         elif not manifest_matches(manifest, streams):
             audit.find("manifest-mismatch", manifest.index, "the entries shown are not those the manifest lists")
-        for item in streams[0]:
-            if item.index > manifest.index:
-                audit.find("after-manifest", item.index, "it stands after the manifest of its run")
         for items in streams.values():
-            if items[-1].index > manifest.index and items[-1].entry.kind != 15:
-                audit.find("open-stream", items[-1].index, "the stream goes on after the manifest and is not closed")
+            if items[-1].index > manifest.index and manifest_of(items) is None:
+                audit.find("open-stream", items[-1].index, "the stream goes on after the run's manifest without its own")
+
+
+def manifest_of(items: list) -> Item | None:
+    """§10 step 8: the manifest of a stream, its first entry of kind 15."""
+    return next((item for item in items if item.entry.kind == 15), None)
+
+
+def check_stream(audit: Audit, stream: int, items: list) -> None:
+    """§10 step 8: nothing follows a stream's manifest, which in streams other than 0 lists that stream alone."""
+    manifest = manifest_of(items)
+    if manifest is None:
+        return
+    for item in items:
+        if item.index > manifest.index:
+            audit.find("after-manifest", item.index, "it stands after the manifest of its stream")
+    own = [{"stream": stream, "count": manifest.entry.seq, "last": manifest.entry.prev.hex()}]
+    if stream != 0 and manifest.opened("streams") and not same(manifest.value("streams"), own):
+        audit.find("manifest-mismatch", manifest.index, "the manifest of this stream does not list it as it stands")
 
 
 def manifest_matches(manifest: Item, streams: dict) -> bool:
@@ -1199,11 +1362,7 @@ def manifest_matches(manifest: Item, streams: dict) -> bool:
     before = {stream: [item for item in items if item.index < manifest.index] for stream, items in streams.items()}
     expected = [{"stream": stream, "count": len(items), "last": items[-1].leaf.hex()}
                 for stream, items in sorted(before.items()) if items]
-    listed = manifest.value("streams")
-    try:
-        return jcs(listed) == jcs(expected)
-    except Malformed:
-        return False
+    return same(manifest.value("streams"), expected)
 
 
 def step_09_register(audit: Audit) -> None:
@@ -1243,14 +1402,15 @@ def check_delegation(audit: Audit, item: Item) -> None:
         return
     if item.opened("digest") and item.value("digest") != jws.digest:
         fail("delegation-digest", "the digest is not that of the token")
-    check_issuer(audit, item, jws, fail)
     try:
         token = parse_delegation(jws)
+        for name, stated in (("issuer", token.iss), ("tenant", token.tenant)):
+            if audit.genesis(name) not in (None, stated):
+                raise Malformed(f"it is not of the {name} that the log states")
     except Malformed as error:
         fail("delegation-malformed", str(error))
         return
-    for rule in broken_rules(token, audit.genesis("issuer")):
-        fail("delegation-malformed", rule)
+    check_issuer(audit, item, jws, fail)
     if token.source["t"] == "key-request":
         check_request(audit, item, token, fail)
     else:
@@ -1276,18 +1436,17 @@ def check_issuer(audit: Audit, item: Item, jws: Jws, fail) -> None:
 
 def check_request(audit: Audit, item: Item, token: Delegation, fail) -> None:
     """§10 step 10: the request of the principal on which the root was issued."""
-    if item.value("request") is None:
+    if not item.opened("request"):
         fail("request-missing", "the principal's signed request is not shown")
         return
     try:
         jws = parse_jws(item.value("request"), "deeds-root-request+jwt")
         request = parse_request(jws, token.iss)
+        if jws.digest != token.source["d"]:
+            raise Malformed("it is not the request that the token names")
     except Malformed as error:
         fail("request-malformed", str(error))
         return
-    token.request_kid = jws.kid
-    if jws.digest != token.source["d"]:
-        fail("request-malformed", "it is not the request that the token names")
     row = audit.registered(jws.kid, item.index)
     if row is None:
         fail("request-key", "the key of the request is not registered at this index")
@@ -1302,37 +1461,64 @@ def check_request(audit: Audit, item: Item, token: Delegation, fail) -> None:
         fail("request-binding", "the token goes beyond the request")
 
 
-def same_principal(registered: object, stated: dict) -> bool:
-    """§10 step 10: equal in `iss` and `sub`, both of which must be there."""
-    if not isinstance(registered, dict):
-        return False
-    try:
-        return all(name in registered and name in stated and jcs(registered[name]) == jcs(stated[name])
-                   for name in ("iss", "sub"))
-    except Malformed:
-        return False
+def same_principal(stated: object, of: dict) -> bool:
+    """§10: equal in `iss` and `sub`."""
+    return isinstance(stated, dict) and all(stated.get(name) == of[name] for name in ("iss", "sub"))
 
 
 def step_11_decisions(audit: Audit) -> None:
     """§10 step 11."""
     outcomes = {cause for item in audit.of_kind(6) for cause in item.entry.causes}
-    policies = [(item.index, item) for item in audit.of_kind(10) if item.entry.run == LOG_LEVEL]
+    log_level = [item for item in audit.entries if item.entry.run == LOG_LEVEL]
+    revocations = [(item.index,) for item in log_level]
+    policies = [(item.index, item) for item in log_level if item.entry.kind == 10]
     counters: set = set()
     for item in audit.of_kind(5):
         if item.value("verdict") != "allow":
             continue
+        pop = read_pop(item, counters)
         if not item.opened("chain"):
             audit.find("decision-withheld", item.index, "the delegation the decision relied on is not shown")
             continue
-        token = leaf_delegation(audit, item)
         second = decision_second(audit, item)
-        if token:
-            check_delegation_use(audit, item, token, second)
-        check_scope(audit, item, token)
-        check_pop(audit, item, token, second, counters)
+        check_revocations(audit, item, revocations)
         check_policy(audit, item, policies)
+        if pop.code:
+            audit.find(pop.code, item.index, pop.text)
         if item.leaf not in outcomes:
             audit.find("outcome-open", item.index, "the outcome of the action is not shown")
+        token = leaf_delegation(audit, item)
+        if token is None:
+            continue
+        check_delegation_use(audit, item, token, second)
+        check_binding(audit, item, token)
+        check_scope(audit, item, token)
+        if pop.proof:
+            check_pop(audit, item, token, pop, second)
+
+
+@dataclass(frozen=True)
+class ReadPop:
+    """§10 step 11: a proof as far as it can be read alone, or the finding that says why it cannot."""
+
+    proof: Pop | None = None
+    replayed: bool = False
+    code: str = ""
+    text: str = ""
+
+
+def read_pop(item: Item, counters: set) -> ReadPop:
+    """§10 step 11: reads the proof of an allowed decision and takes note of its counter."""
+    if not item.opened("pop"):
+        return ReadPop(code="pop-missing", text="the proof of possession is not shown")
+    try:
+        pop = parse_pop(item.value("pop"))
+    except Malformed as error:
+        return ReadPop(code="pop-malformed", text=str(error))
+    counter = (pop.jws.kid, pop.aud, pop.counter)
+    replayed = counter in counters
+    counters.add(counter)
+    return ReadPop(pop, replayed)
 
 
 def leaf_delegation(audit: Audit, item: Item) -> Delegation | None:
@@ -1348,10 +1534,21 @@ def leaf_delegation(audit: Audit, item: Item) -> Delegation | None:
 def decision_second(audit: Audit, item: Item) -> int | None:
     """§10 step 11: T, the time of the decision in whole seconds."""
     decided = item.value("decided_at_ms")
-    usable = is_integer(decided) and decided >= 0
+    usable = is_uint(decided)
     if not usable or abs(decided - item.entry.observed_ms) > 60_000:
         audit.find("decision-time", item.index, "the time of the decision is not shown or far from the log's clock")
     return decided // 1000 if usable else None
+
+
+def check_revocations(audit: Audit, item: Item, log_level: list) -> None:
+    """§10 step 11: the decision took the last log-level entry before it into account."""
+    if not item.opened("revocations"):
+        audit.find("revocations-withheld", item.index, "which revocations the decision knew of is not shown")
+        return
+    value = item.value("revocations")
+    used = value.get("index") if isinstance(value, dict) else None
+    if not is_uint(used) or (used,) != last_below(log_level, item.index):
+        audit.find("decision-revocations", item.index, "it did not rely on the last log-level entry before it")
 
 
 def check_delegation_use(audit: Audit, item: Item, token: Delegation, second: int | None) -> None:
@@ -1362,70 +1559,65 @@ def check_delegation_use(audit: Audit, item: Item, token: Delegation, second: in
         audit.find("principal-retired", item.index, "the principal's key was no longer registered")
 
 
-def check_scope(audit: Audit, item: Item, token: Delegation | None) -> None:
+def check_binding(audit: Audit, item: Item, token: Delegation) -> None:
+    """§10 step 11: task, principal and holder, as far as they are shown, are those of the delegation."""
+    holder = item.value("holder")
+    good = item.value("txn") in (None, token.txn)
+    good = good and (not item.opened("principal") or same_principal(item.value("principal"), token.principal))
+    if not good or holder is not None and not (isinstance(holder, dict) and all(
+            holder.get(name) == token.holder[name] for name in ("id", "key"))):
+        audit.find("decision-binding", item.index, "it names another task, principal or holder than its delegation")
+
+
+def args_safe(item: Item) -> bool:
+    """§10 step 11: `args` are shown and an object that every reader reads alike."""
+    return isinstance(item.value("args"), dict) and numbers_safe(item.value("args"))
+
+
+def check_scope(audit: Audit, item: Item, token: Delegation) -> None:
     """§10 step 11: the tool and its arguments are within the delegation."""
-    arguments = item.value("args")
-    safe = isinstance(arguments, dict) and numbers_safe(arguments)
-    if item.opened("args") and not safe:
+    row = row_for(token.tools, item.value("tool"))
+    if item.opened("args") and not args_safe(item):
         audit.find("scope", item.index, "the arguments are not an object with integers within 2^53")
-    if token is None:
-        return
-    tool = item.value("tool")
-    row = row_for(token.tools, tool) if isinstance(tool, str) else None
     if row is None:
         audit.find("scope", item.index, "the tool is not shown or not in the delegation")
     elif not item.opened("args"):
         if row:
             audit.find("scope-args-withheld", item.index, "the arguments are not shown: constraints not checked")
-    elif safe and not arguments_allowed(row, arguments):
+    elif args_safe(item) and not arguments_allowed(row, item.value("args")):
         audit.find("scope", item.index, "the arguments are not allowed by the delegation")
 
 
-def check_pop(audit: Audit, item: Item, token: Delegation | None, second: int | None, counters: set) -> None:
-    """§10 step 11: the proof of possession."""
-    if not item.opened("pop"):
-        audit.find("pop-missing", item.index, "the proof of possession is not shown")
-        return
-    try:
-        pop = parse_pop(item.value("pop"))
-    except Malformed as error:
-        audit.find("pop-malformed", item.index, str(error))
-        return
-    if token and not pop.jws.signed_by(token.holder_key):
+def check_pop(audit: Audit, item: Item, token: Delegation, read: ReadPop, second: int | None) -> None:
+    """§10 step 11: the proof of possession against the delegation and the decision."""
+    pop = read.proof
+    if not pop.jws.signed_by(token.holder_key):
         audit.find("pop-signature", item.index, "the proof is not signed by the key the delegation is bound to")
-    if not pop_bound(item, pop, token.iss if token else audit.genesis("issuer")):
+    if not pop_bound(item, pop, token.iss):
         audit.find("pop-binding", item.index, "the proof is for another issuer, delegation, tool, action or arguments")
     if second is not None and (abs(second - pop.iat) > 30 or second >= pop.exp):
         audit.find("pop-time", item.index, "the proof was not fresh at the time of the decision")
-    counter = (pop.jws.kid, pop.aud, pop.counter)
-    if counter in counters:
+    if read.replayed:
         audit.find("pop-replayed", item.index, "the counter of the proof was used before")
-    counters.add(counter)
 
 
-def pop_bound(item: Item, pop: Pop, issuer: object) -> bool:
+def pop_bound(item: Item, pop: Pop, issuer: str) -> bool:
     """§10 step 11: the proof names this issuer, delegation, tool, action and arguments."""
-    if issuer is not None and pop.aud != issuer:
-        return False
     names = {"gth": "chain", "tool": "tool", "act_id": "act_id", "hta_s256": "args_digest"}
-    if any(pop.jws.claims[claim] != item.value(name) for claim, name in names.items()):
+    if pop.aud != issuer or any(pop.jws.claims[claim] != item.value(name) for claim, name in names.items()):
         return False
-    if not item.opened("args"):
-        return True
-    try:
-        return item.value("args_digest") == b64url(sha256(jcs(item.value("args"))))
-    except Malformed:
-        return False
+    return not args_safe(item) or item.value("args_digest") == b64url(sha256(jcs(item.value("args"))))
 
 
 def check_policy(audit: Audit, item: Item, policies: list) -> None:
     """§10 step 11: the decision was taken under the policy then active."""
     if not item.opened("policy_digest"):
+        audit.find("policy-withheld", item.index, "the policy of the decision is not shown")
         return
     row = last_below(policies, item.index)
     if row is None:
         audit.find("decision-policy", item.index, "no policy was activated before it")
-    elif row[1].opened("policy_digest") and row[1].value("policy_digest") != item.value("policy_digest"):
+    elif row[1].opened("policy_digest") and not same(row[1].value("policy_digest"), item.value("policy_digest")):
         audit.find("decision-policy", item.index, "it was not taken under the policy then active")
 
 
@@ -1438,7 +1630,7 @@ def step_12_policies(audit: Audit) -> None:
 
 
 def policy_digest(files: object) -> str | None:
-    """§5 kind 10: the policy digest of the files; None when a file is not what its digest says."""
+    """§5 kind 10: the policy digest of the files; None when a file is not what its digest says, or out of order."""
     if not isinstance(files, list):
         return None
     rows = []
@@ -1448,6 +1640,9 @@ def policy_digest(files: object) -> str | None:
         if file["sha256"] != sha256(file["text"].encode()).hex():
             return None
         rows.append({"path": file["path"], "sha256": file["sha256"]})
+    paths = [row["path"].encode() for row in rows]
+    if any(path >= following for path, following in zip(paths, paths[1:])):
+        return None
     return digest_string(jcs(rows))
 
 
@@ -1456,10 +1651,12 @@ def step_13_outcomes(audit: Audit) -> None:
     finished: set = set()
     for item in audit.of_kind(6):
         causes = item.entry.causes
-        check_outcome_cause(audit, item, audit.by_leaf.get(causes[0]) if len(causes) == 1 else None)
-        if len(causes) == 1 and causes[0] in finished:
+        only = causes[0] if len(causes) == 1 and isinstance(causes[0], bytes) else None
+        check_outcome_cause(audit, item, audit.by_leaf.get(only, [None])[0])
+        if only in finished:
             audit.find("outcome-duplicate", item.index, "the action has an outcome already")
-        finished.update(causes if len(causes) == 1 else ())
+        if only is not None:
+            finished.add(only)
         if item.opened("result") and item.opened("result_digest"):
             if item.value("result_digest") != digest_string(item.raw_value("result")):
                 audit.find("result-digest", item.index, "the digest is not that of the result")
@@ -1473,7 +1670,8 @@ def check_outcome_cause(audit: Audit, item: Item, decision: Item | None) -> None
         return
     if decision.opened("verdict") and decision.value("verdict") != "allow":
         audit.find("outcome-of-refusal", item.index, "it is the outcome of something that was not allowed")
-    if item.opened("act_id") and decision.opened("act_id") and item.value("act_id") != decision.value("act_id"):
+    acts = item.value("act_id"), decision.value("act_id")
+    if None not in acts and not same(*acts):
         audit.find("outcome-unbound", item.index, "it is of another action than the decision it names")
 
 

@@ -38,7 +38,7 @@ use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::api::{Hello, Tools, Trigger};
+use crate::api::{Hello, Receipt, Tools, Trigger};
 use crate::client::ClientError;
 pub use alias::{alias_of, check_alias};
 pub use frame::{Flaw, Frame, Id, Line, LineReader, Message, Rejected};
@@ -67,6 +67,8 @@ pub struct RootAsk<'a> {
     pub txn: Option<&'a str>,
 }
 
+/// Takes each signed receipt that the log gives: the caller's own evidence that an entry must be there.
+pub type Receipts = Arc<dyn Fn(&Receipt) + Send + Sync>;
 /// A clock, in a unit that the place where it is used names.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Fills a buffer with randomness fit for keys.
@@ -139,6 +141,8 @@ pub struct WrapOptions {
     pub read_fail_open: Vec<String>,
     /// The run to join, instead of opening one.
     pub join: Option<String>,
+    /// Where receipts go, if the caller keeps them.
+    pub receipts: Option<Receipts>,
     /// What is recorded about the start.
     pub about: About,
     /// Time and randomness.

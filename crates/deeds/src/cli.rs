@@ -176,9 +176,15 @@ pub(crate) struct WrapArgs {
     /// Why the client was started, if you know
     #[arg(long, value_name = "WHY")]
     pub(crate) trigger: Option<Trigger>,
-    /// Directory that relative paths in arguments start from
+    /// Directory that relative paths in arguments start from [default: where this command runs]
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
+    /// Append each signed receipt of the log to this file, one JSON object per line
+    ///
+    /// A receipt is the log's promise that an entry is durable. Kept outside the log, receipts show an entry that
+    /// was lost or taken back.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipts: Option<PathBuf>,
     /// The server's command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,

@@ -11,10 +11,10 @@
 mod support;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,7 +31,7 @@ fn receipts_file(data: &Data, wrap: usize) -> PathBuf {
 }
 
 /// One wrapped server, called until told to stop. Says after each permitted call that there was one.
-fn keep_calling(data: &Data, wrap: usize, done: &Arc<AtomicBool>, progress: &Sender<()>) {
+fn keep_calling(data: &Data, wrap: usize, done: &Done, progress: &Sender<()>) {
     let mut command = data.command();
     command
         .args(["wrap", "--name", &format!("edr{wrap}"), "--receipts"])
@@ -40,15 +40,36 @@ fn keep_calling(data: &Data, wrap: usize, done: &Arc<AtomicBool>, progress: &Sen
         .arg(data.path().join(format!("edr-{wrap}.jsonl")));
     let mut client = Mcp::start(&mut command);
     let mut call = 0_u64;
-    while !done.load(Ordering::SeqCst) {
+    let mut pause = Duration::ZERO;
+    while !done.within(pause) {
         call += 1;
         let host = format!("ws-{wrap}-{call}");
-        // while the server is away calls are refused; that is an answer too, and the next one is tried at once
-        if client.call("isolate_host", &json!({"host": host})).is_ok() {
+        // while the server is away calls are refused; trying again at once would only keep it from starting
+        pause = match client.call("isolate_host", &json!({"host": host})) {
+            Ok(_) => Duration::ZERO,
+            Err(_) => Duration::from_millis(20),
+        };
+        if pause.is_zero() {
             progress.send(()).unwrap();
         }
     }
     client.close();
+}
+
+/// Set once, waited for by all.
+#[derive(Default)]
+struct Done(Mutex<bool>, Condvar);
+
+impl Done {
+    fn within(&self, time: Duration) -> bool {
+        let done = self.0.lock().unwrap();
+        *self.1.wait_timeout_while(done, time, |done| !*done).unwrap().0
+    }
+
+    fn set(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
 }
 
 fn kill_server(data: &Data) -> bool {
@@ -59,7 +80,7 @@ fn kill_server(data: &Data) -> bool {
 #[test]
 fn nothing_that_was_promised_is_lost_when_the_server_is_killed_100_times() {
     let data = Arc::new(Data::new());
-    let done = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(Done::default());
     let (progress, made) = channel();
     let wraps: Vec<_> = (0..WRAPS)
         .map(|wrap| {
@@ -76,7 +97,7 @@ fn nothing_that_was_promised_is_lost_when_the_server_is_killed_100_times() {
         }
         kills += usize::from(kill_server(&data));
     }
-    done.store(true, Ordering::SeqCst);
+    done.set();
     for wrap in wraps {
         wrap.join().unwrap();
     }
@@ -98,7 +119,8 @@ fn check_outcomes(data: &Data) {
         let rows = did["actions"].as_array().unwrap();
         for row in rows {
             if row["verdict"]["value"] == "allow" {
-                let status = row["outcome"]["status"]["value"].as_str().unwrap_or_else(|| panic!("open: {row}"));
+                let status =
+                    row["outcome"]["status"]["value"].as_str().unwrap_or_else(|| panic!("open: {row}"));
                 assert!(["ok", "unknown", "not-forwarded"].contains(&status), "{row}");
                 acts += 1;
                 unknown += usize::from(status == "unknown");

@@ -108,7 +108,11 @@ fn a_file_server_behind_wrap_behaves_and_what_policy_forbids_does_not_happen() {
         rows.iter().filter(|row| row.pointer(pointer).is_some_and(|found| found == value)).count()
     };
     assert_eq!((count("/verdict/value", "allow"), count("/verdict/value", "deny")), (4, 2), "{did}");
-    assert_eq!((count("/outcome/status/value", "ok"), count("/outcome/status/value", "tool-error")), (3, 1), "{did}");
+    assert_eq!(
+        (count("/outcome/status/value", "ok"), count("/outcome/status/value", "tool-error")),
+        (3, 1),
+        "{did}"
+    );
 }
 
 #[test]
@@ -147,14 +151,16 @@ fn the_journal_is_synced_before_the_server_reads_the_call() {
         String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).lines().map(str::to_owned).collect();
     // The frame is written exactly twice: by the client to the wrap, and by the wrap to the server's process.
     let frame = |line: &str, call: &str| {
-        line.contains(call) && line.contains("\\\"method\\\":\\\"tools/call\\\"") && !line.contains("POST /v1")
+        line.contains(call)
+            && line.contains("\\\"method\\\":\\\"tools/call\\\"")
+            && !line.contains("POST /v1")
     };
-    let positions = |call: &str| -> Vec<usize> {
-        (0..lines.len()).filter(|at| frame(&lines[*at], call)).collect()
-    };
-    let (written, read) = (positions("write"), positions("read("));
+    let positions =
+        |call: &str| -> Vec<usize> { (0..lines.len()).filter(|at| frame(&lines[*at], call)).collect() };
+    let (written, read) = (positions("write"), positions("read"));
     assert_eq!(written.len(), 2, "{:?}", written.iter().map(|at| &lines[*at]).collect::<Vec<_>>());
-    let synced = lines[written[0]..written[1]].iter().any(|line| line.contains("fdatasync") && line.ends_with("= 0"));
+    let synced =
+        lines[written[0]..written[1]].iter().any(|line| line.contains("fdatasync") && line.ends_with("= 0"));
     assert!(synced, "a journal sync returns between the two:\n{}", lines[written[0]..=written[1]].join("\n"));
     assert!(read.last().is_some_and(|last| *last > written[1]), "the server's process reads it after that");
 }

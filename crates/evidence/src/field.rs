@@ -20,9 +20,7 @@ pub struct Field {
 impl Field {
     /// The commitment to this field in an entry of `kind`.
     pub fn commitment(&self, kind: u64) -> [u8; 32] {
-        // kinds beyond a byte do not exist in version 0; the truncation only concerns uninterpreted entries
-        let kind = u8::try_from(kind).unwrap_or(u8::MAX);
-        Digest::of_parts(&[CONTEXT, &[kind, self.id], &self.salt, self.value.as_bytes()]).0
+        commitment(kind, self.id, &self.salt, self.value.as_bytes())
     }
 }
 
@@ -76,6 +74,15 @@ impl FieldSet {
     pub fn root(&self, kind: u64) -> [u8; 32] {
         root_of_commitments(self.0.iter().map(|field| field.commitment(kind)))
     }
+}
+
+/// The commitment to a value as field `id` of an entry of `kind` (format §3), whatever the bytes are.
+///
+/// A kind has one byte in it. Kinds beyond that do not exist in version 0: an entry of one commits to nothing that can
+/// be opened, so a verifier must not take this as proof of what its fields say.
+pub fn commitment(kind: u64, id: u8, salt: &[u8; 16], value: &[u8]) -> [u8; 32] {
+    let kind = u8::try_from(kind).unwrap_or(u8::MAX);
+    Digest::of_parts(&[CONTEXT, &[kind, id], salt, value]).0
 }
 
 /// The RFC 6962 root over commitments in id order.

@@ -9,6 +9,7 @@ use evidence::id::Id;
 use evidence::limits::{BUNDLE_ENTRIES_MAX, BUNDLE_MAX_BYTES};
 
 use crate::finding::{Code, Findings};
+use crate::limits::OPENED_VALUE_MAX_BYTES;
 
 /// The container version that this code reads and writes.
 const VERSION: u64 = 0;
@@ -309,7 +310,13 @@ fn read_field(input: &mut Decoder<'_>) -> Result<Shown, CborError> {
         return input.array_of().map(Shown::Withheld);
     }
     expect_pair(input)?;
-    Ok(Shown::Opened { salt: input.array_of()?, value: input.bytes()?.to_vec() })
+    let salt = input.array_of()?;
+    let before = input.clone();
+    let value = input.bytes()?;
+    if value.len() > OPENED_VALUE_MAX_BYTES {
+        return Err(before.error("an opened value that is longer than the format allows"));
+    }
+    Ok(Shown::Opened { salt, value: value.to_vec() })
 }
 
 fn read_subject(input: &mut Decoder<'_>) -> Result<Subject, CborError> {

@@ -88,6 +88,7 @@ codes! {
     PopBinding = "pop-binding", Error;
     PopTime = "pop-time", Error;
     PopReplayed = "pop-replayed", Error;
+    PolicyWithheld = "policy-withheld", Note;
     DecisionPolicy = "decision-policy", Error;
     OutcomeOpen = "outcome-open", Note;
     PolicyDigest = "policy-digest", Error;

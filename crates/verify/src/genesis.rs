@@ -2,6 +2,7 @@
 
 use evidence::jws::Jwk;
 use evidence::{Kind, label::Check};
+use serde_json::Value;
 use tlog::note::{KeyMaterial, VerifierKey};
 
 use crate::items::Items;
@@ -14,10 +15,10 @@ pub(crate) struct Genesis {
     pub(crate) has_log_key: bool,
     /// The checkpoint key; none where what is opened is no Ed25519 key named as the bundle's origin.
     pub(crate) log_key: Option<VerifierKey>,
-    /// `iss` of root delegations.
-    pub(crate) issuer: Option<String>,
-    /// The tenant of root delegations.
-    pub(crate) tenant: Option<String>,
+    /// `iss` of root delegations, whatever is opened as it.
+    pub(crate) issuer: Option<Value>,
+    /// The tenant of root delegations, whatever is opened as it.
+    pub(crate) tenant: Option<Value>,
     /// Whether `issuer_key` is opened, usable or not.
     pub(crate) has_issuer_key: bool,
     /// The key that signs root delegations.
@@ -34,8 +35,8 @@ impl Genesis {
         Self {
             has_log_key: anchors.raw("log_key").is_some(),
             log_key: anchors.text("log_key").and_then(|text| usable_key(&text, origin)),
-            issuer: anchors.text("issuer"),
-            tenant: anchors.text("tenant"),
+            issuer: anchors.value("issuer"),
+            tenant: anchors.value("tenant"),
             has_issuer_key: anchors.raw("issuer_key").is_some(),
             issuer_key: anchors.key("issuer_key"),
         }

@@ -1,21 +1,22 @@
 //! The items of a bundle, read once: entries, leaf hashes, opened fields, and who follows whom.
 //!
 //! Nothing here is a finding yet. Steps 3 and 6 of format §10 say what was wrong with an entry or its fields; every
-//! other step sees a malformed entry as absent and the fields of an item with a field error as withheld.
+//! other step sees a malformed entry as absent, the fields of an item with a field error as withheld, and decoys and
+//! values that are stated to be unknown as not present.
 
 use std::collections::BTreeMap;
 
-use evidence::digest::Digest;
-use evidence::field::{ids, root_of_commitments};
+use evidence::field::{commitment, ids, root_of_commitments};
 use evidence::id::{self, Id};
 use evidence::jws::Jwk;
+use evidence::limits::JSON_INTEGER_MAX;
 use evidence::{Entry, EntryError, Kind, json};
 use serde_json::Value;
 
 use crate::bundle::{Bundle, Item, Shown};
 
-/// Of a field commitment (format §3).
-const FIELD_CONTEXT: &[u8] = b"deeds/field/v1\0";
+/// Fields whose bytes are those of somebody else's message: they may look like a value that the log does not know.
+const EXACT: [(Kind, &str); 2] = [(Kind::Decided, "args"), (Kind::Finished, "result")];
 
 /// One item, read.
 pub(crate) struct Seen<'a> {
@@ -30,7 +31,7 @@ pub(crate) struct Seen<'a> {
 #[derive(Default)]
 pub(crate) struct Fields<'a> {
     /// By id, without decoys; empty where the fields have an error.
-    opened: Vec<(u8, &'a [u8])>,
+    opened: Vec<Opened<'a>>,
     /// A bit is set whose field is not opened.
     pub(crate) withheld: bool,
     /// Another number of elements than bits.
@@ -39,6 +40,14 @@ pub(crate) struct Fields<'a> {
     pub(crate) wrong_root: bool,
     /// The first field whose value is not strict JSON.
     pub(crate) not_json: Option<u8>,
+}
+
+/// One opened field.
+struct Opened<'a> {
+    id: u8,
+    value: &'a [u8],
+    /// The value says that the log does not know: shown to a reader, not present to a check.
+    unknown: bool,
 }
 
 /// All items by index.
@@ -105,19 +114,27 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// The exact bytes of a field by its name in the registry; nothing where it is withheld, absent or a decoy.
-    pub(crate) fn raw(&self, name: &str) -> Option<&'a [u8]> {
+    fn opened(&self, name: &str) -> Option<&Opened<'a>> {
         let id = self.entry.as_ref().ok()?.kind()?.field_id(name)?;
-        self.fields.opened.binary_search_by_key(&id, |(id, _)| *id).ok().and_then(|at| {
-            let (_, value) = self.fields.opened.get(at)?;
-            Some(*value)
-        })
+        let at = self.fields.opened.binary_search_by_key(&id, |opened| opened.id).ok()?;
+        self.fields.opened.get(at)
     }
 
-    /// The value of a field by name.
+    /// The exact bytes of a field by its name in the registry; nothing where it is not present to a check: withheld,
+    /// absent, a decoy or unknown.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a [u8]> {
+        self.opened(name).filter(|opened| !opened.unknown).map(|opened| opened.value)
+    }
+
+    /// The value of a field by name, where it is present to a check.
     pub(crate) fn value(&self, name: &str) -> Option<Value> {
         // INVARIANT (opened): what is in `opened` was parsed once already
         self.raw(name).and_then(|raw| json::parse(raw).ok())
+    }
+
+    /// The value of a field as a reader is shown it: `{"unknown": …}` too.
+    pub(crate) fn stated(&self, name: &str) -> Option<Value> {
+        self.opened(name).and_then(|opened| json::parse(opened.value).ok())
     }
 
     /// The value of a field that is a string.
@@ -128,9 +145,9 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// The value of a field that is a whole number.
+    /// The value of a field that is a uint (format, conventions).
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
-        self.value(name)?.as_u64()
+        uint(&self.value(name)?)
     }
 
     /// The value of a field that is a UUID.
@@ -161,7 +178,10 @@ impl<'a> Fields<'a> {
             };
             match json::parse(value) {
                 Ok(Value::Null) => {} // a decoy: shown, and not present to any check
-                Ok(_) => opened.push((id, value.as_slice())),
+                Ok(parsed) => {
+                    let unknown = is_unknown(&parsed) && !is_exact(entry, id);
+                    opened.push(Opened { id, value, unknown });
+                }
                 Err(_) => not_json = not_json.or(Some(id)),
             }
         }
@@ -172,13 +192,27 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A number as the format's uints are: written with digits alone, at most 2^53.
+pub(crate) fn uint(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|number| *number <= JSON_INTEGER_MAX)
+}
+
+/// Whether a value says that it is not known: `{"unknown": "<why>"}` and nothing else.
+fn is_unknown(value: &Value) -> bool {
+    let why = value.as_object().filter(|members| members.len() == 1).and_then(|members| members.get("unknown"));
+    why.is_some_and(Value::is_string)
+}
+
+fn is_exact(entry: &Entry, id: u8) -> bool {
+    EXACT.iter().any(|(kind, name)| entry.kind() == Some(*kind) && kind.field_id(name) == Some(id))
+}
+
 /// The root over what is shown; nothing for an opened field of a kind that has no commitments, being beyond a byte.
 fn root(kind: u64, ids: &[u8], shown: &[Shown]) -> Option<[u8; 32]> {
     let commitments = ids.iter().zip(shown).map(|(id, shown)| match shown {
         Shown::Withheld(commitment) => Some(*commitment),
         Shown::Opened { salt, value } => {
-            let kind = u8::try_from(kind).ok()?;
-            Some(Digest::of_parts(&[FIELD_CONTEXT, &[kind, *id], salt, value]).0)
+            u8::try_from(kind).ok().map(|_| commitment(kind, *id, salt, value))
         }
     });
     let commitments: Option<Vec<[u8; 32]>> = commitments.collect();

@@ -1,4 +1,4 @@
-//! Limits of what this crate accepts beyond the evidence format's own (`evidence::limits`).
+//! Limits of what this crate accepts, beside those that it shares with others (`evidence::limits`).
 
 /// Longest trust policy file, bytes.
 pub const TRUST_MAX_BYTES: usize = 65_536;
@@ -6,3 +6,5 @@ pub const TRUST_MAX_BYTES: usize = 65_536;
 pub const TRUST_LOGS_MAX: usize = 64;
 /// Most pinned keys.
 pub const TRUST_PINS_MAX: usize = 1_024;
+/// Largest opened value in a bundle, bytes (format §3): no sealed body could hold a larger one.
+pub const OPENED_VALUE_MAX_BYTES: usize = 1_048_576;

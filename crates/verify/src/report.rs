@@ -201,7 +201,7 @@ fn action(
     let recorded = |seen: &Seen<'_>, name: &str| {
         // an entry with any error vouches for nothing that it says
         let check = if findings.error_at(seen.index) { Check::NotChecked } else { established.head.check };
-        Fact::of(seen.value(name), check)
+        Fact::of(seen.stated(name), check)
     };
     let fact = |name: &str| recorded(seen, name);
     // only an allowed decision has a proof that was checked: anybody can name a delegation and be refused
@@ -245,7 +245,7 @@ fn principal(
             let check = held.request_key().map_or(Check::NotChecked, |key| key_check(key, established.trust));
             (json!(held.delegation.root.principal), weaker(check, established.head.check))
         }
-        None => (seen.value("principal").unwrap_or_default(), Check::NotChecked),
+        None => (seen.stated("principal").unwrap_or_default(), Check::NotChecked),
     };
     Identity { value, assurance: word(assurance, "principal"), check }
 }
@@ -262,7 +262,7 @@ fn holder(
             let check = established.genesis.issuer_check(established.trust);
             (json!(held.delegation.root.holder), weaker(check, established.head.check))
         }
-        None => (seen.value("holder").unwrap_or_default(), Check::NotChecked),
+        None => (seen.stated("holder").unwrap_or_default(), Check::NotChecked),
     };
     Identity { value, assurance: word(assurance, "holder"), check }
 }

@@ -148,8 +148,10 @@ mod tests {
 
     #[test]
     fn limits_hold_at_and_past_the_boundary() {
-        let logs =
-            |n: u16| (0..n).map(|i| format!("log {}\n", vkey(i))).collect::<String>() + "quorum none\n";
+        let logs = |n: u16| {
+            let lines: Vec<String> = (0..n).map(|i| format!("log {}\n", vkey(i))).collect();
+            lines.concat() + "quorum none\n"
+        };
         assert!(TrustRoots::parse(&logs(64)).is_ok());
         assert!(TrustRoots::parse(&logs(65)).is_err());
         let padded = |len: usize| format!("quorum none\n#{}", "x".repeat(len - 13));

@@ -88,6 +88,7 @@ proptest! {
     }
 }
 
+#[expect(clippy::unwrap_used, reason = "the bundles here have a log and an action")]
 fn labels(report: &Report) -> [Check; 4] {
     let action = report.actions.first().unwrap();
     [report.log.as_ref().unwrap().key, action.tool.check, action.principal.check, action.holder.check]

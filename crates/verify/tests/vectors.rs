@@ -1,6 +1,12 @@
 //! The committed vectors: they are what the catalogue writes, the verifier finds in each what is written beside it, and
 //! no byte of a verified one can change unnoticed.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests stop where something impossible was set up"
+)]
+
 #[path = "../examples/vectors/catalogue/mod.rs"]
 mod catalogue;
 

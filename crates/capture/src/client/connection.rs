@@ -1,15 +1,18 @@
 //! Connections to the server's socket, and the pool of idle ones.
 
+use core::pin::pin;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
 use super::ClientError;
 use crate::api::{API_HEADER, API_VERSION};
@@ -19,7 +22,51 @@ type Body = Full<Bytes>;
 
 /// One connection; it carries one request at a time and closes when dropped.
 #[derive(Debug)]
-pub(super) struct Connection(SendRequest<Body>);
+pub(super) struct Connection {
+    /// Gone once the driver has ended.
+    sender: Option<SendRequest<Body>>,
+    /// Resolves (to an error) when the driver of the connection has ended.
+    ended: oneshot::Receiver<()>,
+}
+
+/// A request without an answer: the request itself where it certainly was not sent, and why.
+type Failed = (Option<Request<Body>>, String);
+
+impl Connection {
+    /// Sends one request and waits for the head of its answer.
+    async fn send(mut self, request: Request<Body>) -> Result<(Response<Incoming>, Self), Failed> {
+        let Some(sender) = &mut self.sender else { return Err((Some(request), "it is closed".into())) };
+        let mut answer = pin!(sender.try_send_request(request));
+        let answered = tokio::select! {
+            biased;
+            answered = &mut answer => answered,
+            _ = &mut self.ended => {
+                // A request that reached the driver's queue in the moment in which the driver ended is given
+                // back only when the queue is dropped, and the queue lives as long as its sender: without this
+                // it would wait for an answer that nobody is going to give.
+                self.sender = None;
+                answer.await
+            }
+        };
+        answered.map(|response| (response, self)).map_err(why)
+    }
+
+    /// Whether the next request can be sent; waits until the last answer was read to its end.
+    async fn is_ready(&mut self) -> bool {
+        match &mut self.sender {
+            Some(sender) => sender.ready().await.is_ok(),
+            None => false,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sender.as_ref().is_none_or(SendRequest::is_closed)
+    }
+}
+
+fn why(mut failed: TrySendError<Request<Body>>) -> Failed {
+    (failed.take_message(), failed.into_error().to_string())
+}
 
 /// The idle connections to one socket.
 #[derive(Debug)]
@@ -41,19 +88,21 @@ impl Pool {
             UnixStream::connect(&self.socket).await.map_err(|error| unreachable(error.to_string()))?;
         let (sender, driver) =
             handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(error.to_string()))?;
+        let (end, ended) = oneshot::channel();
         tokio::spawn(async move {
             // an error of the connection reaches whoever waits for an answer on it
             if let Err(error) = driver.await {
                 tracing::debug!(%error, "a connection to the deeds server ended");
             }
+            drop::<oneshot::Sender<()>>(end);
         });
-        Ok(Connection(sender))
+        Ok(Connection { sender: Some(sender), ended })
     }
 
     /// Gives a connection back after its answer was read to the end.
     pub(super) fn keep(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if !connection.0.is_closed() && idle.len() < IDLE_CONNECTIONS_MAX {
+        if !connection.is_closed() && idle.len() < IDLE_CONNECTIONS_MAX {
             idle.push(connection);
         }
     }
@@ -69,29 +118,21 @@ impl Pool {
         mut request: Request<Body>,
     ) -> Result<(Response<Incoming>, Connection), ClientError> {
         while let Some(mut connection) = self.take() {
-            let r = tokio::time::timeout(std::time::Duration::from_secs(3), connection.0.ready()).await; if r.is_err() { eprintln!("DBG ready hangs closed={}", connection.0.is_closed()); }
-            if connection.0.ready().await.is_err() {
+            if !connection.is_ready().await {
                 continue;
             }
-            let f = connection.0.try_send_request(request); tokio::pin!(f); let t = tokio::time::sleep(std::time::Duration::from_secs(3)); tokio::pin!(t); let out = tokio::select!{ o = &mut f => o, () = &mut t => { eprintln!("DBG try_send (idle conn) hangs"); f.await } };
-            match out {
-                Ok(response) => return Ok((response, connection)),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(ClientError::Lost(failed.into_error().to_string())),
-                },
+            match connection.send(request).await {
+                Ok(answered) => return Ok(answered),
+                Err((Some(unsent), _)) => request = unsent,
+                Err((None, why)) => return Err(ClientError::Lost(why)),
             }
         }
-        let mut connection = self.dial().await?;
-        let f = connection.0.try_send_request(request); tokio::pin!(f); let t = tokio::time::sleep(std::time::Duration::from_secs(3)); tokio::pin!(t); let out = tokio::select!{ o = &mut f => o, () = &mut t => { eprintln!("DBG try_send (new conn) hangs"); f.await } };
-        match out {
-            Ok(response) => Ok((response, connection)),
-            Err(mut failed) => {
-                let unsent = failed.take_message().is_some();
-                let why = failed.into_error().to_string();
-                let socket = self.socket.display().to_string();
-                Err(if unsent { ClientError::Unreachable { socket, why } } else { ClientError::Lost(why) })
+        match self.dial().await?.send(request).await {
+            Ok(answered) => Ok(answered),
+            Err((Some(_unsent), why)) => {
+                Err(ClientError::Unreachable { socket: self.socket.display().to_string(), why })
             }
+            Err((None, why)) => Err(ClientError::Lost(why)),
         }
     }
 }

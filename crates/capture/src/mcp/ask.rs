@@ -9,7 +9,7 @@ use super::gap::Missed;
 use super::holder::Claim;
 use super::open::Permit;
 use super::run::{Run, wait};
-use crate::api::{Allowed, Begin, Begun, CaptureMode, Finish};
+use crate::api::{Allowed, Begin, Begun, CaptureMode, Finish, Receipt};
 use crate::client::ClientError;
 use crate::limits::RETRY_FIRST;
 
@@ -37,7 +37,10 @@ impl Run {
         let begun = client.begin(&self.id, &begin).await;
         match &begun {
             // A server that answers again can be told what it missed while it did not.
-            Ok(_) => self.report_gap_soon(),
+            Ok(answer) => {
+                self.keep_receipt(receipt(answer));
+                self.report_gap_soon();
+            }
             // The decision may be durable although we do not know it: the log may show a permit. It is given
             // back as not forwarded as soon as the server says what it decided.
             Err(error) if in_doubt(error) => {
@@ -80,6 +83,7 @@ impl Run {
             let client = self.server().await;
             match client.begin(&self.id, &begin).await {
                 Ok(Begun::Allow(allowed)) => {
+                    self.keep_receipt(&allowed.receipt);
                     let detail = "the decision's answer was lost on its way, so the call was refused";
                     let permit = permit(&allowed);
                     let finish = self.unanswered(&permit, Status::NotForwarded, detail, 0);
@@ -117,6 +121,13 @@ impl Run {
             duration_us,
             detail: Some(detail.to_owned()),
         }
+    }
+}
+
+fn receipt(answer: &Begun) -> &Receipt {
+    match answer {
+        Begun::Allow(allowed) => &allowed.receipt,
+        Begun::Deny(denied) => denied.receipt.as_ref().unwrap_or(&Value::Null),
     }
 }
 

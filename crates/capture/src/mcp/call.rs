@@ -53,7 +53,6 @@ impl Proxy {
             Ok(_turn) => self.run.ask(question).await,
             Err(_) => return,
         };
-        eprintln!("DBG call {id} decided {}", decided.is_ok());
         // From here on the decision is durable, or there is none.
         match decided {
             Ok(Begun::Allow(allowed)) => self.forward(&id, call.to_send(frame), Some(permit(&allowed))).await,
@@ -96,7 +95,7 @@ impl Proxy {
     /// Puts a decided call into the server's queue, unless it was cancelled or everything is ending. The place in
     /// the queue is taken first, so that nothing can come between the last look and the queue.
     async fn forward(self: &Arc<Self>, id: &Id, bytes: Vec<u8>, permit: Option<Permit>) {
-        let slot = self.server_slot().await; eprintln!("DBG call {id} slot {}", slot.is_some());
+        let slot = self.server_slot().await;
         let go = {
             let mut open = self.open();
             let go = open.forward(id, permit.clone());

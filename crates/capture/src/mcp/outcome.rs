@@ -32,20 +32,19 @@ impl Run {
         };
         let mut pause = RETRY_FIRST;
         loop {
-            eprintln!("DBG carry {act_id} waiting"); let client = self.server().await; eprintln!("DBG carry {act_id} has server");
+            let client = self.server().await;
             // The server may be killed between any two lines here. Until the receipt has come nothing is
             // certain, and sending the same event id again gives the same receipt.
             let error = match client.finish(&self.id, act_id, finish).await {
                 Ok(enqueued) => {
                     tell_once(Ok(()));
                     match enqueued.durable().await {
-                        Ok(_) => return,
+                        Ok(finished) => return self.keep_receipt(&finished.receipt),
                         Err(error) => error,
                     }
                 }
                 Err(error) => error,
             };
-            eprintln!("DBG carry {act_id} error {error}");
             if !error.is_transient() {
                 tracing::error!(%error, act_id, "an outcome was not taken");
                 self.miss(Missed::Outcome, finish.frame_digest.as_deref());

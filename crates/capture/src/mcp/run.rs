@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 use super::gap::{GapLog, Missed};
 use super::holder::{Bound, Holder, fresh_key, jwk};
 use super::tasks::Tasks;
-use super::{Ambient, Connect, RootAsk, RootRequest, WrapError, WrapOptions};
-use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Renew, Tools};
+use super::{Ambient, Connect, Receipts, RootAsk, RootRequest, WrapError, WrapOptions};
+use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt, Renew, Tools};
 use crate::client::{Client, ClientError, Lease};
 use crate::limits::{DRAIN_WAIT, RETRY_FIRST, RETRY_MAX};
 
@@ -45,6 +45,7 @@ pub(crate) struct Run {
     gaps: Mutex<GapLog>,
     gaps_written: AtomicU64,
     keeper: OnceLock<AbortHandle>,
+    receipts: Option<Receipts>,
 }
 
 impl Run {
@@ -104,7 +105,15 @@ impl Run {
             gaps: Mutex::default(),
             gaps_written: AtomicU64::new(0),
             keeper: OnceLock::new(),
+            receipts: options.receipts.clone(),
         })
+    }
+
+    /// Hands a receipt to the caller, if it keeps them.
+    pub(super) fn keep_receipt(&self, receipt: &Receipt) {
+        if let Some(keep) = self.receipts.as_ref().filter(|_| !receipt.is_null()) {
+            keep(receipt);
+        }
     }
 
     /// The server, if it can be asked now.

@@ -155,6 +155,7 @@ pub(crate) fn options(socket: PathBuf, seen: &Path, server_args: &[&str]) -> Wra
         root_dir: Some("/srv".into()),
         read_fail_open: vec![],
         join: None,
+        receipts: None,
         about: About { purpose: "test".into(), parent_pid: 1, version: "0.0.0".into(), ..About::default() },
         ambient: Ambient {
             now_ms: Arc::new(|| 1_800_000_000_000),

@@ -1,16 +1,18 @@
 //! `deeds wrap`: puts deeds between an MCP client and a server.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
-use capture::api::{Tools, Trigger};
-use capture::mcp::{About, Ambient, Connect, RootAsk, RootRequest, WrapOptions, alias_of, check_alias};
+use capture::api::{Receipt, Tools, Trigger};
+use capture::mcp::{
+    About, Ambient, Connect, Receipts, RootAsk, RootRequest, WrapOptions, alias_of, check_alias,
+};
 use ed25519_dalek::SigningKey;
 use evidence::delegation;
 use evidence::jws::Jwk;
@@ -48,7 +50,8 @@ pub(crate) async fn run(config: &Config, args: &WrapArgs) -> anyhow::Result<Outc
         key: SigningKey::from_bytes(&*entropy::seed()?),
         root_request: root_request(config, args)?,
         scope,
-        root_dir: args.root.as_deref().map(root_dir).transpose()?,
+        root_dir: Some(root_dir(args.root.as_deref().unwrap_or(Path::new(".")))?),
+        receipts: args.receipts.as_deref().map(receipts).transpose()?,
         read_fail_open,
         join: config.run.clone(),
         about: about(config, args)?,
@@ -123,6 +126,18 @@ fn read_scope(path: &Path) -> anyhow::Result<Tools> {
     let value = evidence::json::parse(&bytes).with_context(wrong)?;
     Scope::parse(&value).with_context(wrong)?;
     serde_json::from_value(value).with_context(wrong)
+}
+
+/// Appends receipts to a file that only its owner reads, each as one write, so that wraps can share it.
+fn receipts(path: &Path) -> anyhow::Result<Receipts> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    let file = file.with_context(|| format!("cannot open `--receipts {}`", path.display()))?;
+    let shown = path.display().to_string();
+    Ok(Arc::new(move |receipt: &Receipt| {
+        if let Err(error) = (&file).write_all(format!("{receipt}\n").as_bytes()) {
+            tracing::error!(%error, path = shown, "a receipt was not kept");
+        }
+    }))
 }
 
 fn root_dir(path: &Path) -> anyhow::Result<String> {

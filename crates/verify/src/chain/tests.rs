@@ -9,6 +9,9 @@ use testkit::{Call, LogBuilder, Person, TestRun, signing_key, source_of};
 
 use super::*;
 
+/// What the principal asks otherwise, and what the issuer gives otherwise.
+type Case = (fn(&mut RootRequest), fn(&mut Root));
+
 /// A person, an agent, and the call that the agent wants to make.
 struct Scene {
     log: LogBuilder,
@@ -130,7 +133,7 @@ fn a_root_stays_within_its_request() {
         binding(|_| {}, |root| (root.iat, root.nbf, root.exp) = (root.iat + 330, root.nbf, root.exp)),
         "fine"
     );
-    let beyond: [(fn(&mut RootRequest), fn(&mut Root)); 11] = [
+    let beyond: [Case; 11] = [
         (|ask| ask.scope = Scope::server("stdio:other"), |_| {}),
         (|ask| ask.ttl = 3_599, |_| {}),
         (|ask| ask.tenant = "other".into(), |_| {}),

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::chain::{self, Delegation, Failure};
 use crate::finding::{Code, Findings};
-use crate::items::{Items, Seen};
+use crate::items::{Items, Seen, uint};
 use crate::steps::delegations::{Delegations, Held};
 use crate::steps::keys::Register;
 
@@ -142,7 +142,7 @@ fn check_revocations(seen: &Seen<'_>, log_level: &[u64], findings: &mut Findings
     };
     let before = log_level.partition_point(|index| *index < seen.index);
     let last = before.checked_sub(1).and_then(|at| log_level.get(at)).copied();
-    let used = revocations.get("index").and_then(Value::as_u64);
+    let used = revocations.get("index").and_then(uint);
     if used.is_none() || used != last {
         let text = "the decision did not take into account all that was recorded before it: a revocation may be missed";
         findings.at(seen.index, Code::DecisionRevocations, text);
@@ -150,13 +150,17 @@ fn check_revocations(seen: &Seen<'_>, log_level: &[u64], findings: &mut Findings
 }
 
 fn check_policy(seen: &Seen<'_>, activations: &[&Seen<'_>], findings: &mut Findings) {
-    let Some(decided_under) = seen.value("policy_digest") else { return };
+    let Some(decided_under) = seen.value("policy_digest") else {
+        let text = "the policy of this decision is withheld: whether it was the active one was not checked";
+        findings.at(seen.index, Code::PolicyWithheld, text);
+        return;
+    };
     let before = activations.partition_point(|activation| activation.index < seen.index);
     let active = before.checked_sub(1).and_then(|at| activations.get(at));
     let text = match active {
         None => "no policy was active in this log when this was decided",
         Some(active) => match active.value("policy_digest") {
-            Some(digest) if digest != decided_under => {
+            Some(digest) if json::jcs(&digest) != json::jcs(&decided_under) => {
                 "this was decided under another policy than the one that was active"
             }
             _ => return,

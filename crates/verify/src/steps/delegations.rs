@@ -107,11 +107,12 @@ fn check_digest(seen: &Seen<'_>, signed: &Signed) -> Result<(), Failure> {
 /// Claims, rules, and what the genesis says of issuer and tenant.
 fn parse_root(signed: &Signed, genesis: &Genesis) -> Result<Delegation, Failure> {
     let delegation = chain::parse_root(signed)?;
+    // neither claim is ever empty, so what the genesis states otherwise than as text equals neither
     if let Some(issuer) = &genesis.issuer {
-        chain::issued_by(&delegation.root, issuer)?;
+        chain::issued_by(&delegation.root, issuer.as_str().unwrap_or_default())?;
     }
     if let Some(tenant) = &genesis.tenant {
-        chain::of_tenant(&delegation.root, tenant)?;
+        chain::of_tenant(&delegation.root, tenant.as_str().unwrap_or_default())?;
     }
     Ok(delegation)
 }

@@ -27,8 +27,11 @@ pub(crate) fn check(items: &Items<'_>, findings: &mut Findings) {
 }
 
 fn check_run(streams: &Streams<'_, '_>, findings: &mut Findings) {
+    for (stream, entries) in streams {
+        check_stream(*stream, entries, findings);
+    }
     let in_path = streams.get(&0).map_or(&[][..], Vec::as_slice);
-    let Some(manifest) = in_path.iter().find(|seen| is_manifest(seen)) else {
+    let Some(manifest) = manifest_of(in_path) else {
         let all = streams.values().flatten();
         let last = in_path.last().copied().or_else(|| all.copied().max_by_key(|seen| seen.index));
         if let Some(last) = last {
@@ -38,35 +41,32 @@ fn check_run(streams: &Streams<'_, '_>, findings: &mut Findings) {
         return;
     };
     check_manifest(manifest, streams, findings);
-    after_end(in_path, findings);
-    for (stream, entries) in streams.iter().filter(|(stream, _)| **stream != 0) {
+    for entries in streams.values().filter(|entries| manifest_of(entries).is_none()) {
         if let Some(last) = entries.last().filter(|last| last.index > manifest.index) {
-            check_late_stream(*stream, entries, last, findings);
+            let text =
+                "this stream goes on after the run's end and has no end of its own: more may have been recorded";
+            findings.at(last.index, Code::OpenStream, text);
         }
     }
 }
 
-/// Everything after the first end of a stream.
-fn after_end(entries: &[&Seen<'_>], findings: &mut Findings) {
-    for seen in entries.iter().skip_while(|seen| !is_manifest(seen)).skip(1) {
-        let text = "the run goes on after its end: this entry is not accounted for";
-        findings.at(seen.index, Code::AfterManifest, text);
-    }
+/// What closes a stream: its first entry of that kind.
+fn manifest_of<'s, 'a>(entries: &[&'s Seen<'a>]) -> Option<&'s Seen<'a>> {
+    entries.iter().copied().find(|seen| is_manifest(seen))
 }
 
-/// A stream that goes on after the run's end has an end of its own, which accounts for that stream alone.
-fn check_late_stream(stream: u64, entries: &[&Seen<'_>], last: &Seen<'_>, findings: &mut Findings) {
-    after_end(entries, findings);
-    let Some(entry) = last.entry.as_ref().ok().filter(|_| is_manifest(last)) else {
-        let text =
-            "this stream goes on after the run's end and has no end of its own: more may have been recorded";
-        findings.at(last.index, Code::OpenStream, text);
-        return;
-    };
+/// Nothing follows the end of a stream, and the end of any but the first accounts for that stream alone.
+fn check_stream(stream: u64, entries: &[&Seen<'_>], findings: &mut Findings) {
+    for seen in entries.iter().skip_while(|seen| !is_manifest(seen)).skip(1) {
+        let text = "the stream goes on after its end: this entry is not accounted for";
+        findings.at(seen.index, Code::AfterManifest, text);
+    }
+    let Some(manifest) = manifest_of(entries).filter(|_| stream != 0) else { return };
+    let Ok(entry) = &manifest.entry else { return };
     let own = json!([stated(stream, entry.seq, &entry.prev)]);
-    if last.value("streams").is_some_and(|streams| json::jcs(&streams) != json::jcs(&own)) {
+    if manifest.value("streams").is_some_and(|streams| json::jcs(&streams) != json::jcs(&own)) {
         let text = "the end of this stream accounts for something else than the entries of the stream";
-        findings.at(last.index, Code::ManifestMismatch, text);
+        findings.at(manifest.index, Code::ManifestMismatch, text);
     }
 }
 

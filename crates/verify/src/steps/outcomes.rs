@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use evidence::digest::Digest;
-use evidence::{Cause, Entry, Kind, Verdict};
+use evidence::{Cause, Entry, Kind, Verdict, json};
 
 use crate::finding::{Code, Findings};
 use crate::items::{Items, Seen};
@@ -44,7 +44,7 @@ fn check_decision(seen: &Seen<'_>, decision: &Seen<'_>, findings: &mut Findings)
         findings.at(seen.index, Code::OutcomeOfRefusal, text);
     }
     if let (Some(here), Some(there)) = (seen.value("act_id"), decision.value("act_id"))
-        && here != there
+        && json::jcs(&here) != json::jcs(&there)
     {
         let text = "the outcome names another act than the decision that it points to";
         findings.at(seen.index, Code::OutcomeUnbound, text);

@@ -22,7 +22,8 @@ pub(crate) fn check(items: &Items<'_>, findings: &mut Findings) {
     }
 }
 
-/// The digest string of a policy; nothing where a file's own digest is not that of its text.
+/// The digest string of a policy; nothing where a file's own digest is not that of its text, or files are not in
+/// ascending order of their paths.
 fn policy_digest(files: &Value) -> Option<String> {
     let one = |file: &Value| {
         let (path, sha256) = (file.get("path")?.as_str()?, file.get("sha256")?.as_str()?);
@@ -30,5 +31,8 @@ fn policy_digest(files: &Value) -> Option<String> {
         (Digest::of(text.as_bytes()).hex() == sha256).then(|| json!({"path": path, "sha256": sha256}))
     };
     let list: Option<Vec<Value>> = files.as_array()?.iter().map(one).collect();
-    Some(Digest::of(&json::jcs(&list?.into())).to_string())
+    let list = list?;
+    // one order and no path twice: otherwise one policy would have several digests, or one digest several policies
+    let paths = list.iter().map(|file| file.get("path").and_then(Value::as_str));
+    paths.is_sorted_by(|one, next| one < next).then(|| Digest::of(&json::jcs(&list.into())).to_string())
 }

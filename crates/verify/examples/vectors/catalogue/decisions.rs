@@ -8,7 +8,10 @@ use testkit::{Call, Draft, LogBuilder, signing_key};
 use super::{READ, Scene, Vector, at, failed};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [authority(), records(), scopes(), proofs(), policies()].into_iter().flatten().collect()
+    [delegations(), times(), records(), revocations(), scopes(), proofs(), policies()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Decides a call at the next index after changes to its proof and its entry, and records an outcome.
@@ -40,7 +43,7 @@ fn one(
     failed(name, description, &log, &parts, &[at(index, code)])
 }
 
-fn authority() -> Vec<Vector> {
+fn delegations() -> Vec<Vector> {
     let mut borrowed = Scene::delegated();
     let mut second = borrowed.log.agent("helper", &borrowed.person.principal);
     borrowed.log.end(&borrowed.run);
@@ -52,30 +55,28 @@ fn authority() -> Vec<Vector> {
     decide(&mut borrowed, &call, |_| {}, |entry| entry);
     let unknown = {
         let mut scene = Scene::started();
-        scene.run.delegation = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU".to_owned();
+        scene.run.delegation = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU".into();
         let call = scene.read();
         decide(&mut scene, &call, |_| {}, |entry| entry);
         scene
     };
-    let late =
-        decided(|pop| (pop.iat, pop.exp) = (pop.iat + 62, pop.exp + 62), |entry| shifted(entry, 62_000));
-    let undated = decided(|_| {}, |entry| entry.without("decided_at_ms"));
-    let mut expired = Scene::delegated();
-    expired.log.clock.advance(3_600_000);
-    let call = expired.read();
-    decide(&mut expired, &call, |_| {}, |entry| entry);
-    let mut early = Scene::started();
-    let request = early.log.root_request(&early.run, &early.person).sign(&early.person.key);
-    let mut root = early.log.root_delegation(&early.run, testkit::source_of(&request));
-    root.nbf += 31;
-    early.log.record(&mut early.run, &root, Some(&request));
-    let call = early.read();
-    decide(&mut early, &call, |_| {}, |entry| entry);
     let mut retired = Scene::delegated();
     retired.log.append(retired.log.key_change("principal-retired", &retired.person));
     let call = retired.read();
     decide(&mut retired, &call, |_| {}, |entry| entry);
+    let excluded = {
+        let (log, mut parts) = Scene::acted().0.close();
+        parts.item(5).path.iter_mut().take(1).for_each(|hash| hash[0] ^= 1);
+        failed(
+            "delegation-not-included",
+            "The delegation that a decision relies on is not shown to be in the log.",
+            &log,
+            &parts,
+            &[at(5, "inclusion")],
+        )
+    };
     vec![
+        excluded,
         one(
             "decision-other-run",
             "The decision relies on a delegation of another run.",
@@ -90,6 +91,32 @@ fn authority() -> Vec<Vector> {
             5,
             "decision-delegation",
         ),
+        one(
+            "principal-retired",
+            "The principal's key was retired before the decision.",
+            retired,
+            7,
+            "principal-retired",
+        ),
+    ]
+}
+
+fn times() -> Vec<Vector> {
+    let late =
+        decided(|pop| (pop.iat, pop.exp) = (pop.iat + 62, pop.exp + 62), |entry| shifted(entry, 62_000));
+    let undated = decided(|_| {}, |entry| entry.without("decided_at_ms"));
+    let mut expired = Scene::delegated();
+    expired.log.clock.advance(3_600_000);
+    let call = expired.read();
+    decide(&mut expired, &call, |_| {}, |entry| entry);
+    let mut early = Scene::started();
+    let request = early.log.root_request(&early.run, &early.person).sign(&early.person.key);
+    let mut root = early.log.root_delegation(&early.run, testkit::source_of(&request));
+    root.nbf += 31;
+    early.log.record(&mut early.run, &root, Some(&request));
+    let call = early.read();
+    decide(&mut early, &call, |_| {}, |entry| entry);
+    vec![
         one(
             "decision-time",
             "The decision is dated more than a minute from when it was recorded.",
@@ -112,13 +139,6 @@ fn authority() -> Vec<Vector> {
             6,
             "delegation-time",
         ),
-        one(
-            "principal-retired",
-            "The principal's key was retired before the decision.",
-            retired,
-            7,
-            "principal-retired",
-        ),
     ]
 }
 
@@ -137,25 +157,7 @@ fn records() -> Vec<Vector> {
             entry.with("principal", &json!({"kind": "human", "iss": "deeds://v0.test/log", "sub": "bob"}))
         },
     );
-    let revoked =
-        |index: Value| decided(|_| {}, move |entry| entry.with("revocations", &json!({"index": index})));
-    let mut behind = Scene::delegated();
-    behind.log.append(Draft::new(evidence::Kind::Gap));
-    let call = behind.read();
-    decide(&mut behind, &call, |_| {}, |entry| entry.with("revocations", &json!({"index": 3})));
-    let excluded = {
-        let (log, mut parts) = Scene::acted().0.close();
-        parts.item(5).path.iter_mut().take(1).for_each(|hash| hash[0] ^= 1);
-        failed(
-            "delegation-not-included",
-            "The delegation that a decision relies on is not shown to be in the log.",
-            &log,
-            &parts,
-            &[at(5, "inclusion")],
-        )
-    };
     vec![
-        excluded,
         one(
             "decision-task",
             "The decision names another task than its delegation.",
@@ -177,6 +179,17 @@ fn records() -> Vec<Vector> {
             6,
             "decision-binding",
         ),
+    ]
+}
+
+fn revocations() -> Vec<Vector> {
+    let revoked =
+        |index: Value| decided(|_| {}, move |entry| entry.with("revocations", &json!({"index": index})));
+    let mut behind = Scene::delegated();
+    behind.log.append(Draft::new(evidence::Kind::Gap));
+    let call = behind.read();
+    decide(&mut behind, &call, |_| {}, |entry| entry.with("revocations", &json!({"index": 3})));
+    vec![
         one(
             "revocations-run",
             "The decision relies on an entry that is not of the log level.",
@@ -262,10 +275,10 @@ fn proofs() -> Vec<Vector> {
     let pop = forged.log.pop(&mut forged.run, &call).sign(&signing_key("somebody else"));
     decide(&mut forged, &call, |_| {}, |entry| entry.with("pop", &json!(pop)));
     let act = decided(|pop| pop.act_id = [7; 16], |entry| entry);
-    let audience = decided(|pop| pop.audience = "deeds://elsewhere.test/log".to_owned(), |entry| entry);
-    let tool = decided(|pop| pop.tool = "stdio:fs#write_file".to_owned(), |entry| entry);
-    let leaf = decided(|pop| pop.leaf = "another".to_owned(), |entry| entry);
-    let digest = decided(|pop| pop.args_digest = "another".to_owned(), |entry| entry);
+    let audience = decided(|pop| pop.audience = "deeds://elsewhere.test/log".into(), |entry| entry);
+    let tool = decided(|pop| pop.tool = "stdio:fs#write_file".into(), |entry| entry);
+    let leaf = decided(|pop| pop.leaf = "another".into(), |entry| entry);
+    let digest = decided(|pop| pop.args_digest = "another".into(), |entry| entry);
     let args = decided(|_| {}, |entry| entry.with("args", &json!({"path": "/etc/passwd"})));
     let stale = decided(|pop| (pop.iat, pop.exp) = (pop.iat - 31, pop.exp - 31), |entry| entry);
     let ahead = decided(|pop| pop.iat += 31, |entry| entry);

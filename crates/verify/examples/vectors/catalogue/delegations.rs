@@ -49,12 +49,11 @@ fn roots() -> Vec<Vector> {
     let elsewhere = recorded(|scene, draft| {
         let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
         let mut root = scene.log.root_delegation(&scene.run, source_of(&request));
-        root.issuer = "deeds://elsewhere.test/log".to_owned();
+        root.issuer = "deeds://elsewhere.test/log".into();
         let token = root.sign(&scene.log.issuer_key);
         draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
     });
-    let tenant =
-        issued(|request| request.tenant = "other".to_owned(), |root| root.tenant = "other".to_owned());
+    let tenant = issued(|request| request.tenant = "other".into(), |root| root.tenant = "other".into());
     let forged = recorded(|scene, draft| {
         let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
         let token = scene.log.root_delegation(&scene.run, source_of(&request)).sign(&scene.person.key);
@@ -119,7 +118,7 @@ fn requests() -> Vec<Vector> {
         draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
     });
     let long = issued(|request| request.exp = request.iat + 301, |_| {});
-    let elsewhere = issued(|request| request.audience = "deeds://elsewhere.test/log".to_owned(), |_| {});
+    let elsewhere = issued(|request| request.audience = "deeds://elsewhere.test/log".into(), |_| {});
     let mut stranger = Scene::started();
     stranger.person = stranger.log.person("mallory");
     stranger.run.principal = stranger.person.principal.clone();
@@ -179,9 +178,9 @@ fn bindings() -> Vec<Vector> {
             root.exp += 331;
         },
     );
-    let impersonated = issued(|_| {}, |root| root.principal.sub = "bob".to_owned());
-    let tenant = issued(|request| request.tenant = "other".to_owned(), |_| {});
-    let purpose = issued(|_| {}, |root| root.purpose = "something else".to_owned());
+    let impersonated = issued(|_| {}, |root| root.principal.sub = "bob".into());
+    let tenant = issued(|request| request.tenant = "other".into(), |_| {});
+    let purpose = issued(|_| {}, |root| root.purpose = "something else".into());
     let task = issued(|request| request.txn = Some([7; 16]), |_| {});
     let holder =
         issued(|request| request.holder = Some(("somebody".to_owned(), PrincipalKind::Agent)), |_| {});

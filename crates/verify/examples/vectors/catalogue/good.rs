@@ -217,8 +217,8 @@ fn named_holder() -> Vector {
     request.max_depth = 2;
     request.txn = Some(scene.run.txn);
     let request = request.sign(&scene.person.key);
-    scene.run.holder.id = "containment-agent".to_owned();
-    scene.run.holder.asr = "delegator-asserted".to_owned();
+    scene.run.holder.id = "containment-agent".into();
+    scene.run.holder.asr = "delegator-asserted".into();
     scene.run.scope = scope(
         &json!({"stdio:fs#read_file": {"path": {"constraint_type": "one_of", "values": ["/srv/report.txt", "/srv/b"]},
         "limit": {"constraint_type": "wildcard", "optional": true}}}),

@@ -7,7 +7,7 @@ use testkit::{Draft, LogBuilder, PartField};
 use super::{Scene, Vector, at, failed, whole};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [entries(), chains(), fields(), vec![cause_order()]].into_iter().flatten().collect()
+    [inclusion(), entries(), chains(), fields(), vec![cause_order()]].into_iter().flatten().collect()
 }
 
 /// A log with three gaps at 2, 3 and 4.
@@ -19,7 +19,7 @@ fn gaps() -> LogBuilder {
     log
 }
 
-fn entries() -> Vec<Vector> {
+fn inclusion() -> Vec<Vector> {
     let log = gaps();
     let mut altered = log.bundle();
     if let Some(hash) = altered.item(3).path.last_mut() {
@@ -33,19 +33,6 @@ fn entries() -> Vec<Vector> {
     outside.items.extend(beyond.bundle().items.last().cloned());
     let mut renamed = LogBuilder::new(super::SEED).bundle();
     renamed.log_id[0] ^= 1;
-    let malformed = |bytes: &dyn Fn(&mut LogBuilder) -> Vec<u8>| {
-        let mut log = gaps();
-        let bytes = bytes(&mut log);
-        log.push_bytes(&bytes);
-        log
-    };
-    let garbage = malformed(&|_| b"not an entry".to_vec());
-    let trailing = malformed(&|log| [log.prepare(Draft::new(Kind::Gap)).bytes, vec![0]].concat());
-    let long = malformed(&|log| {
-        let mut bytes = log.prepare(Draft::new(Kind::Gap)).bytes;
-        bytes.resize(1_025, 0);
-        bytes
-    });
     vec![
         failed(
             "inclusion-path",
@@ -75,6 +62,24 @@ fn entries() -> Vec<Vector> {
             &renamed,
             &[whole("log-id")],
         ),
+    ]
+}
+
+fn entries() -> Vec<Vector> {
+    let malformed = |bytes: &dyn Fn(&mut LogBuilder) -> Vec<u8>| {
+        let mut log = gaps();
+        let bytes = bytes(&mut log);
+        log.push_bytes(&bytes);
+        log
+    };
+    let garbage = malformed(&|_| b"not an entry".to_vec());
+    let trailing = malformed(&|log| [log.prepare(Draft::new(Kind::Gap)).bytes, vec![0]].concat());
+    let long = malformed(&|log| {
+        let mut bytes = log.prepare(Draft::new(Kind::Gap)).bytes;
+        bytes.resize(1_025, 0);
+        bytes
+    });
+    vec![
         failed(
             "entry-garbage",
             "A leaf that is no entry.",

@@ -7,12 +7,15 @@ use testkit::{Draft, LogBuilder};
 use super::{Scene, Vector, at, failed, whole};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [manifests(), keys(), policies(), subjects()].into_iter().flatten().collect()
+    [manifests(), late_streams(), keys(), policies(), subjects()].into_iter().flatten().collect()
+}
+
+/// Something that was seen in the run of a scene.
+fn observed(scene: &Scene) -> Draft {
+    Draft::new(Kind::Observed).run(scene.run.id).with("subtype", &json!("frame"))
 }
 
 fn manifests() -> Vec<Vector> {
-    let observed =
-        |scene: &Scene| Draft::new(Kind::Observed).run(scene.run.id).with("subtype", &json!("frame"));
     let (mut two, _) = Scene::acted();
     two.log.append(observed(&two).stream(1));
     two.log.end(&two.run);
@@ -27,6 +30,39 @@ fn manifests() -> Vec<Vector> {
     unlisted.log.append(manifest);
     let (mut after, _) = Scene::ended();
     after.log.append(observed(&after));
+    vec![
+        failed(
+            "manifest-stream-left-out",
+            "The bundle leaves out a whole stream of the run.",
+            &two.log,
+            &left_out,
+            &[at(9, "manifest-mismatch")],
+        ),
+        failed(
+            "manifest-count",
+            "The run's end counts one entry too few.",
+            &miscounted.log,
+            &miscounted.log.bundle(),
+            &[at(8, "manifest-mismatch")],
+        ),
+        failed(
+            "manifest-unlisted",
+            "The run's end does not name a stream that was there.",
+            &unlisted.log,
+            &unlisted.log.bundle(),
+            &[at(9, "manifest-mismatch")],
+        ),
+        failed(
+            "after-manifest",
+            "The run goes on after its end.",
+            &after.log,
+            &after.log.bundle(),
+            &[at(9, "after-manifest")],
+        ),
+    ]
+}
+
+fn late_streams() -> Vec<Vector> {
     let (mut late, _) = Scene::ended();
     late.log.append(observed(&late).stream(1));
     let leaf = evidence::digest::hex(&late.log.leaf(9));
@@ -65,34 +101,6 @@ fn manifests() -> Vec<Vector> {
             &after_late,
             &after_late.bundle(),
             &[at(11, "after-manifest"), at(11, "open-stream")],
-        ),
-        failed(
-            "manifest-stream-left-out",
-            "The bundle leaves out a whole stream of the run.",
-            &two.log,
-            &left_out,
-            &[at(9, "manifest-mismatch")],
-        ),
-        failed(
-            "manifest-count",
-            "The run's end counts one entry too few.",
-            &miscounted.log,
-            &miscounted.log.bundle(),
-            &[at(8, "manifest-mismatch")],
-        ),
-        failed(
-            "manifest-unlisted",
-            "The run's end does not name a stream that was there.",
-            &unlisted.log,
-            &unlisted.log.bundle(),
-            &[at(9, "manifest-mismatch")],
-        ),
-        failed(
-            "after-manifest",
-            "The run goes on after its end.",
-            &after.log,
-            &after.log.bundle(),
-            &[at(9, "after-manifest")],
         ),
     ]
 }
