@@ -387,6 +387,15 @@ def two_actions(**second) -> bytes:
     return story(before_end=again)
 
 
+def counter_used_unseen() -> bytes:
+    """A counter used twice, where the delegation of the first of the two decisions is withheld."""
+    scenario = Scenario(end=False)
+    scenario.add_decision()
+    scenario.add_finish()
+    scenario.end_run()
+    return scenario.log.bundle(hide=[(6, 5)])
+
+
 def cause_after() -> bytes:
     """An entry of one run that names as cause the first entry of another run, which comes after it."""
     log = Scenario().log
@@ -397,13 +406,55 @@ def cause_after() -> bytes:
     return log.bundle()
 
 
+def side_stream(s: Scenario, listed=None, more: int = 0) -> None:
+    """A stream 1 with a manifest of its own (which lists what is given), and so many entries after that."""
+    s.log.add(9, {}, RUN, 1)
+    own = [stream for stream in s.streams() if stream["stream"] == 1]
+    s.log.add(15, {0: own if listed is None else listed}, RUN, 1)
+    for _ in range(more):
+        s.log.add(9, {}, RUN, 1)
+
+
 def late_stream(closed: bool) -> bytes:
     """A stream opened after the manifest, with or without a manifest of its own."""
-    def after(s: Scenario) -> None:
-        s.log.add(9, {}, RUN, 1)
-        if closed:
-            s.log.add(15, {0: []}, RUN, 1)
-    return story(after_end=after)
+    return story(after_end=side_stream if closed else lambda s: s.log.add(9, {}, RUN, 1))
+
+
+def same_entry_twice() -> bytes:
+    """An entry of another run that is there twice, the second time after an entry that names it as its cause."""
+    log = Scenario().log
+    entry, values = log.make(9, {}, b"\x01" * 16)
+    log.append(entry, values)
+    log.add(9, {}, b"\x02" * 16, causes=[leaf(entry)])
+    log.append(entry, values)
+    return log.bundle()
+
+
+def granted(tools) -> dict:
+    """Changes that ask for these tools and give them."""
+    changes = {"authorization_details": [{"type": "attenuating_agent_token", "tools": tools}]}
+    return {"token": changes, "request": changes}
+
+
+def long_entry(version: int) -> bytes:
+    log = Scenario().log
+    log.append(cbor({0: version, 1: bytes(1_100)}), {}, b"\x09" * 16)
+    return log.bundle()
+
+
+def unknown(field: int) -> dict:
+    return {field: {"unknown": "not seen"}}
+
+
+ROW = {"constraint_type": "wildcard"}
+FILES = [{"path": path, "sha256": hashlib.sha256(b"").hexdigest(), "text": ""} for path in ("a", "b")]
+
+
+def policy_of(files: list) -> dict:
+    """A policy activation with these files and the digest over them as they stand."""
+    rows = json.dumps([{"path": f["path"], "sha256": f["sha256"]} for f in files], separators=(",", ":"))
+    digest = "sha256:" + hashlib.sha256(rows.encode()).hexdigest()
+    return {"policy": {0: digest, 1: files}, "decision": {16: digest}}
 
 
 def with_checkpoint(text=None, signers=(LOG,), **override) -> bytes:
@@ -447,20 +498,28 @@ CASES = [
     ("bundle-malformed", None, lambda: Scenario().log.bundle(_7=0)),
     ("bundle-malformed", None, lambda: Scenario().log.bundle(_5={0: "log", 1: RUN})),
     ("bundle-malformed", None, lambda: Scenario().log.bundle(items=lambda items: items.reverse())),
+    ("bundle-malformed", None, lambda: story(finished={11: b" " * v.MAX_OPENED_BYTES + b"1"})),
     ("bundle-digest", None, lambda: flip(story(), -1 % len(story()))),
     ("checkpoint-malformed", None, lambda: with_checkpoint(head_text(Scenario().log.leaves()) + "extension\n")),
     ("checkpoint-malformed", None, lambda: with_checkpoint(signers=[UNKNOWN_LINE] * 100 + [LOG])),
     ("checkpoint-malformed", None, lambda: with_checkpoint(signers=[LOG, "- nobody AAAA"])),
     ("checkpoint-malformed", None, lambda: with_checkpoint(head_text(Scenario().log.leaves(), "other.example"))),
+    ("checkpoint-malformed", None, lambda: with_checkpoint(
+        head_text(Scenario().log.leaves()).replace("\n9\n", f"\n{2**63}\n"))),
+    ("checkpoint-malformed", None, lambda: with_checkpoint(signers=[UNKNOWN_LINE, LOG, "x" * v.MAX_NOTE_BYTES])),
     ("log-key-missing", None, lambda: (Scenario().log.bundle(hide=[(1, 2)]), v.Trust())),
     ("log-key-captured", None, lambda: (story(), v.Trust())),
     ("checkpoint-signature", None, lambda: with_checkpoint(signers=[OTHER])),
     ("checkpoint-signature", None, lambda: with_checkpoint(signers=[LOG, bad_line()])),
     ("checkpoint-signature", None, lambda: (story(), v.Trust([v.parse_vkey(OTHER.vkey())]))),
     ("checkpoint-signature", None, lambda: (story(genesis={2: LOG.vkey("another")}), v.Trust())),
+    ("checkpoint-signature", None, lambda: (story(genesis={2: 7}), v.Trust())),
+    ("log-key-missing", None, lambda: (story(genesis=unknown(2)), v.Trust())),
     ("entry-malformed", 9, lambda: story(after_end=lambda s: s.log.add(14, {}, b"\x09" * 16, _12=b""))),
     ("entry-malformed", 9, lambda: story(after_end=lambda s: s.log.add(14, {}, b"\x09" * 16, _8=[]))),
     ("entry-malformed", 9, lambda: story(after_end=lambda s: s.log.append(b"", {}, b"\x09" * 16))),
+    ("entry-malformed", 9, lambda: long_entry(0)),
+    ("entry-malformed", 9, lambda: long_entry(1)),
     ("entry-uninterpreted", 9, lambda: uninterpreted(4)),
     ("entry-uninterpreted", 9, lambda: uninterpreted(1000)),
     ("entry-uninterpreted", 9, lambda: uninterpreted(5, version=1)),
@@ -478,17 +537,26 @@ CASES = [
     ("field-json", 7, lambda: story(finished={11: b"NaN"})),
     ("field-json", 7, lambda: story(finished={11: b"[" * 65 + b"]" * 65})),
     ("field-json", 7, lambda: story(finished={11: b'"\xff"'})),
+    ("field-json", 7, lambda: story(finished={11: b"1e999"})),
+    ("field-json", 7, lambda: story(finished={11: b"9" * 400})),
     ("withheld", 7, lambda: Scenario().log.bundle(hide=[(7, 1)])),
     ("withheld", 4, lambda: Scenario().log.bundle(hide_all=[4])),
     ("withheld", 4, lambda: Scenario().log.bundle(items=remove_member(4, 3))),
     ("cause-order", 9, cause_after),
+    ("cause-order", 10, same_entry_twice),
     ("open-run", 7, lambda: story(end=False)),
     ("manifest-mismatch", 8, lambda: story(manifest={0: []})),
     ("manifest-mismatch", 8, lambda: story(manifest={0: "all"})),
     ("manifest-mismatch", 9, lambda: story(before_end=lambda s: s.log.add(9, {}, RUN, 1),
                                            manifest={0: Scenario(end=False).streams()})),
     ("manifest-withheld", 8, lambda: Scenario().log.bundle(hide=[(8, 0)])),
+    ("manifest-mismatch", 10, lambda: story(after_end=lambda s: side_stream(s, listed=[]))),
+    ("manifest-mismatch", 9, lambda: story(before_end=lambda s: side_stream(s, listed=[]))),
+    ("manifest-withheld", 8, lambda: story(manifest=unknown(0))),
     ("after-manifest", 9, lambda: story(after_end=lambda s: s.log.add(9, {}, RUN))),
+    ("after-manifest", 11, lambda: story(after_end=lambda s: side_stream(s, more=1))),
+    ("after-manifest", 10, lambda: story(before_end=lambda s: side_stream(s, more=1))),
+    ("after-manifest", 10, lambda: story(before_end=lambda s: side_stream(s, more=1), end=False)),
     ("open-stream", 9, lambda: late_stream(closed=False)),
     ("key-thumbprint", 3, lambda: story(register={3: OTHER.kid})),
     ("key-thumbprint", 4, lambda: story(before_run=lambda s: s.log.add(11, {0: "x", 1: {}, 2: {}, 3: "x"}))),
@@ -508,13 +576,43 @@ CASES = [
     ("delegation-malformed", 5, lambda: story(token={"del_max_depth": 9}, request={"del_max_depth": 9})),
     ("delegation-malformed", 5, lambda: story(token=CONSTRAINED)),
     ("delegation-malformed", 5, lambda: story(token={"exp": START + 3600.5})),
+    ("delegation-malformed", 5, lambda: story(token={"exp": START - 1, "nbf": START - 2})),
+    ("delegation-malformed", 5, lambda: story(token={"jti": ACT.upper()})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.txn": "txn-1"}, request={"deeds.txn": DROP})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.tenant": "other"}, request={"deeds.tenant": "other"})),
+    ("delegation-malformed", 5, lambda: story(genesis={6: 7})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.purpose": ""}, request={"deeds.purpose": ""})),
+    ("delegation-malformed", 5, lambda: story(token={"more": "x" * v.MAX_TOKEN_BYTES})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.purpose": "x" * 4_097})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.hld.key": PERSON.kid})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.hld.more": ""})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.prin.more": ""})),
+    ("delegation-malformed", 5, lambda: story(token={"deeds.prin.sub": "a\x85"})),
+    ("delegation-malformed", 5, lambda: story(token={"cnf": {"jwk": HOLDER.jwk, "kid": ""}})),
+    ("delegation-malformed", 5, lambda: story(token={"cnf": {"jwk": {**HOLDER.jwk, "x": b64url(bytes(32))}}})),
+    ("delegation-malformed", 5, lambda: story(**granted({}))),
+    ("delegation-malformed", 5, lambda: story(**granted({TOOL + "#": {}}))),
+    ("delegation-malformed", 5, lambda: story(**granted({"a b#c": {}}))),
+    ("delegation-malformed", 5, lambda: story(**granted({SERVER + "#" + "x" * 1_024: {}}))),
+    ("delegation-malformed", 5, lambda: story(**granted({f"s#{n}": {} for n in range(257)}))),
+    ("delegation-malformed", 5, lambda: story(**granted({TOOL: {str(n): ROW for n in range(65)}}))),
+    ("delegation-malformed", 5, lambda: story(**granted({TOOL: {"x" * 4_097: ROW}}))),
+    ("delegation-malformed", 5, lambda: story(**granted({TOOL: {"a": {"constraint_type": "one_of", "values": []}}}))),
+    ("delegation-malformed", 5, lambda: story(**granted({TOOL: {"a": {
+        "constraint_type": "one_of", "values": list(range(257))}}}))),
+    ("delegation-malformed", 5, lambda: story(**granted({TOOL: {"a": {"constraint_type": "exact", "value": 1.5}}}))),
     ("issuer-key-missing", 5, lambda: Scenario().log.bundle(hide=[(1, 5)])),
+    ("issuer-key-missing", 5, lambda: story(genesis=unknown(5))),
     ("delegation-signature", 5, lambda: story(issuer=OTHER)),
     ("delegation-signature", 5, lambda: story(token_header={"kid": OTHER.kid})),
     ("request-missing", 5, lambda: story(delegated={2: None})),
     ("request-missing", 5, lambda: Scenario().log.bundle(hide=[(5, 2)])),
     ("request-malformed", 5, lambda: story(request_token="x.y.z")),
     ("request-malformed", 5, lambda: story(request={"exp": START + 301})),
+    ("request-malformed", 5, lambda: story(request={"exp": START - 1})),
+    ("request-malformed", 5, lambda: story(request={"deeds.hld.more": 1})),
+    ("request-malformed", 5, lambda: story(request={"deeds.txn": 1})),
+    ("request-malformed", 5, lambda: story(request={"more": "x" * v.MAX_TOKEN_BYTES})),
     ("request-malformed", 5, lambda: story(request={"aud": "https://other"})),
     ("request-malformed", 5, lambda: story(delegated={2: Scenario(request={"jti": "r2"}).request})),
     ("request-key", 5, lambda: story(register={2: OTHER.jwk, 3: OTHER.kid})),
@@ -523,6 +621,15 @@ CASES = [
         request_token=Scenario().request.rsplit(".", 1)[0] + "." + b64url(bytes(64)))),
     ("request-binding", 5, lambda: story(token={"deeds.prin.sub": "eve"})),
     ("request-binding", 5, lambda: story(request={"ttl": 3599})),
+    ("request-binding", 5, lambda: story(request={"deeds.tenant": "other"})),
+    ("request-binding", 5, lambda: story(request={"deeds.purpose": "other"})),
+    ("request-binding", 5, lambda: story(request={"deeds.txn": ACT})),
+    ("request-binding", 5, lambda: story(request={"deeds.hld": {"id": "other", "kind": "agent"}})),
+    ("request-binding", 5, lambda: story(request={"deeds.hld": {"id": "h", "kind": "service"}})),
+    ("request-binding", 5, lambda: story(token={"deeds.hld.asr": "inferred"})),
+    ("request-binding", 5, lambda: story(token={"deeds.src": [
+        {"t": "key-request", "iss": v.KEY_URN + PERSON.kid, "kid": PERSON.kid, "jti": ACT,
+         "d": token_digest(Scenario().request)}]})),
     ("request-binding", 5, lambda: story(request={"del_max_depth": 1})),
     ("request-binding", 5, lambda: story(request={"iat": START + 31, "exp": START + 40})),
     ("request-binding", 5, lambda: story(request={"cnf": {"jwk": OTHER.jwk}})),
@@ -530,6 +637,18 @@ CASES = [
     ("decision-delegation", 6, lambda: story(decision={5: "x"})),
     ("decision-delegation", 6, lambda: story(delegated_run=b"\x07" * 16)),
     ("decision-withheld", 6, lambda: Scenario().log.bundle(hide=[(6, 5)])),
+    ("decision-withheld", 6, lambda: story(decision=unknown(5))),
+    ("decision-binding", 6, lambda: story(decision={1: ACT})),
+    ("decision-binding", 6, lambda: story(decision={2: {"iss": ISSUER, "sub": "eve"}})),
+    ("decision-binding", 6, lambda: story(decision={3: {"id": "h"}})),
+    ("decision-binding", 6, lambda: story(decision={3: "h"})),
+    ("decision-revocations", 6, lambda: story(decision={18: {"index": 2}})),
+    ("decision-revocations", 6, lambda: story(decision={18: {"index": 4}})),
+    ("decision-revocations", 6, lambda: story(decision={18: 3})),
+    ("decision-revocations", 6, lambda: story(decision={18: b'{"index":3.0}'})),
+    ("revocations-withheld", 6, lambda: Scenario().log.bundle(hide=[(6, 18)])),
+    ("policy-withheld", 6, lambda: Scenario().log.bundle(hide=[(6, 16)])),
+    ("policy-withheld", 6, lambda: story(decision=unknown(16))),
     ("decision-time", 6, lambda: Scenario().log.bundle(hide=[(6, 7)])),
     ("decision-time", 6, lambda: story(decision={7: (START + 11) * 1000 + 60_001},
                                        pop={"iat": START + 60, "exp": START + 100})),
@@ -542,6 +661,10 @@ CASES = [
     ("scope", 6, lambda: story(args=b"[]", args_digest=b64url(hashlib.sha256(b"[]").digest()))),
     ("scope", 6, lambda: story(args=b'{"path":9007199254740994}', args_digest=b64url(
         hashlib.sha256(b'{"path":9007199254740994}').digest()))),
+    ("scope", 6, lambda: story(args=b'{"unknown":"not seen"}', args_digest=b64url(
+        hashlib.sha256(b'{"unknown":"not seen"}').digest()))),
+    ("scope", 6, lambda: story(decision={9: SERVER + "#a#b"}, pop={"tool": SERVER + "#a#b"},
+                               **granted({SERVER + "#*": {}}))),
     ("scope-args-withheld", 6, lambda: Scenario().log.bundle(hide=[(6, 12)])),
     ("pop-missing", 6, lambda: Scenario().log.bundle(hide=[(6, 6)])),
     ("pop-malformed", 6, lambda: story(pop={"exp": START + 71})),
@@ -551,23 +674,30 @@ CASES = [
     ("pop-binding", 6, lambda: story(pop={"aud": "x"})),
     ("pop-binding", 6, lambda: story(pop={"gth": "x"})),
     ("pop-binding", 6, lambda: story(pop={"tool": "x"})),
-    ("pop-binding", 6, lambda: story(pop={"act_id": "x"})),
+    ("pop-malformed", 6, lambda: story(pop={"act_id": ACT.upper()})),
+    ("pop-malformed", 6, lambda: story(pop={"exp": START + 9})),
+    ("pop-malformed", 6, lambda: story(pop={"jti": ""})),
+    ("pop-binding", 6, lambda: story(pop={"act_id": TXN})),
     ("pop-binding", 6, lambda: story(pop={"hta_s256": "x"})),
     ("pop-binding", 6, lambda: story(args=b'{"path":"/data/y"}')),
     ("pop-time", 6, lambda: story(pop={"iat": START + 41, "exp": START + 70})),
     ("pop-time", 6, lambda: story(pop={"exp": START + 10})),
     ("pop-replayed", 8, two_actions),
+    ("pop-replayed", 8, lambda: counter_used_unseen()),
     ("decision-policy", 6, lambda: story(decision={16: "sha256:00"})),
     ("decision-policy", 5, lambda: story(policy=DROP)),
     ("outcome-open", 6, lambda: story(finish=False)),
     ("policy-digest", 2, lambda: story(policy={0: "sha256:00"}, decision={16: "sha256:00"})),
     ("policy-digest", 2, lambda: story(policy={1: [{"path": "a", "sha256": "00", "text": ""}]})),
+    ("policy-digest", 2, lambda: story(**policy_of(FILES[::-1]))),
+    ("policy-digest", 2, lambda: story(**policy_of(FILES[:1] * 2))),
     ("outcome-unbound", 7, lambda: story(causes=lambda s: [])),
     ("outcome-unbound", 7, lambda: story(causes=lambda s: s.log.leaves()[5:7])),
     ("outcome-unbound", 7, lambda: story(finished={0: "another"})),
     ("outcome-of-refusal", 7, lambda: story(decision={22: "deny"})),
     ("outcome-duplicate", 8, lambda: story(before_end=Scenario.add_finish)),
     ("result-digest", 7, lambda: story(finished={2: b'{"content": []}'})),
+    ("result-digest", 7, lambda: story(finished={2: b'{"unknown":"not seen"}'})),
     ("subject", None, lambda: Scenario().log.bundle(_5={0: "action", 1: bytes(16)})),
     ("subject", None, lambda: Scenario().log.bundle(_5={0: "run", 1: b"\x05" * 16})),
     ("earlier", None, lambda: with_earlier(change=lambda proof: proof[:-1])),
@@ -579,15 +709,19 @@ CASES = [
 ALSO = {
     "bundle-malformed": {"bundle-digest"},
     "log-key-missing": {"withheld"},
+    "checkpoint-malformed": {"checkpoint-signature"},
     "checkpoint-signature": {"log-key-captured"},
     "chain-hole": {"manifest-mismatch", "outcome-unbound"},
     "log-id": {"chain-hole", "chain-prev"},
     "fields-malformed": {"withheld", "manifest-withheld"},
     "fields-root": {"withheld"},
     "field-json": {"withheld"},
-    "cause-order": {"open-run"},
+    "cause-order": {"open-run", "chain-hole"},
+    "pop-replayed": {"decision-withheld", "withheld"},
     "manifest-withheld": {"withheld"},
-    "after-manifest": {"open-stream"},
+    "after-manifest": {"open-run"},
+    "revocations-withheld": {"withheld"},
+    "policy-withheld": {"withheld"},
     "delegation-digest": {"decision-delegation"},
     "delegation-malformed": {"decision-delegation", "delegation-time", "delegation-signature"},
     "issuer-key-missing": {"withheld"},
@@ -616,7 +750,13 @@ class Findings(unittest.TestCase):
             "run": Scenario().log.bundle(_5={0: "run", 1: RUN}),
             "unknown signature": with_checkpoint(signers=[UNKNOWN_LINE] * 99 + [LOG]),
             "closed late stream": late_stream(closed=True),
+            "closed stream": story(before_end=side_stream),
             "second action": two_actions(pop={"ctr": 2}),
+            "files in order": story(**policy_of(FILES)),
+            "unknown and decoys": story(decision={1: None, **unknown(2), **unknown(3)}),
+            "as large as can be": story(finished={11: b" " * (v.MAX_OPENED_BYTES - 1) + b"1"}),
+            "limits": story(**granted({TOOL: {"path": {"constraint_type": "one_of", "values": [
+                "/data/x", *range(255)]}}, **{f"s#{n}": {} for n in range(255)}})),
             "server row": story(token={"authorization_details": [{
                 "type": "attenuating_agent_token", "tools": {SERVER + "#*": {}}}]}, request={
                     "authorization_details": [{"type": "attenuating_agent_token", "tools": {SERVER + "#*": {}}}]}),

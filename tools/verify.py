@@ -361,6 +361,7 @@ def point_acceptable(encoded: bytes) -> bool:
     return y < FIELD_PRIME and y not in SMALL_ORDER_Y
 
 
+@functools.lru_cache(maxsize=4096)
 def key_usable(public: bytes) -> bool:
     """§6: 32 bytes that encode a point of the curve, in the one way, which is not of small order."""
     if len(public) != 32 or not point_acceptable(public):
@@ -1336,7 +1337,7 @@ def step_08_manifests(audit: Audit) -> None:
             audit.find("manifest-mismatch", manifest.index, "the entries shown are not those the manifest lists")
         for items in streams.values():
             if items[-1].index > manifest.index and manifest_of(items) is None:
-                audit.find("open-stream", items[-1].index, "the stream goes on after the run's manifest without its own")
+                audit.find("open-stream", items[-1].index, "the stream goes on after the run's end and has none itself")
 
 
 def manifest_of(items: list) -> Item | None:
@@ -1373,7 +1374,8 @@ def step_09_register(audit: Audit) -> None:
         try:
             public = parse_jwk(item.value("key"))
             kid = thumbprint(public)
-            audit.register.setdefault(kid, []).append((item.index, item.value("change"), item.value("principal"), public))
+            change = (item.index, item.value("change"), item.value("principal"), public)
+            audit.register.setdefault(kid, []).append(change)
         except Malformed:
             kid = None
         if item.opened("thumbprint") and item.value("thumbprint") != kid:

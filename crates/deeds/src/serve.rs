@@ -6,7 +6,6 @@
 
 mod background;
 mod data;
-mod recorded;
 mod socket;
 
 use std::path::PathBuf;
@@ -20,7 +19,6 @@ use recorder::{Peer, Recorder, RecorderError};
 use rustix::fs::Mode;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use web::{About, Activate, AppState, Limits, Shutdown};
 
@@ -100,11 +98,8 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
     let vkey = vkey.with_context(|| format!("`{origin}` cannot name a log key"))?;
     let opener = Opener::new(*keys.kek);
     let policy = match &config.policy {
-        Some(dir) => (PolicySet::load(dir)?, dir.display().to_string()),
-        None => match recorded::policy(&config.data, &origin, &keys)? {
-            Some(in_force) => in_force,
-            None => (PolicySet::starter()?, "built-in starter set".to_owned()),
-        },
+        Some(dir) => Some((PolicySet::load(dir)?, dir.display().to_string())),
+        None => None,
     };
     let parts = recorder::Parts {
         data: config.data.clone(),
@@ -154,14 +149,12 @@ fn answer(log: &Log, listener: UnixListener, shutdown: Shutdown) -> impl Future<
     web::serve_unix(listener, web::router(state), limits, shutdown)
 }
 
-/// How a policy directory comes into force: one at a time, so that the last one recorded is the one that decides.
+/// How a policy directory comes into force.
 fn activation(recorder: &Recorder) -> Activate {
     let recorder = recorder.clone();
-    let one_at_a_time = Arc::new(Mutex::new(()));
     Arc::new(move |dir: PathBuf, peer| {
-        let (recorder, one_at_a_time) = (recorder.clone(), Arc::clone(&one_at_a_time));
+        let recorder = recorder.clone();
         Box::pin(async move {
-            let _turn = one_at_a_time.lock().await;
             let source = dir.display().to_string();
             let loaded = tokio::task::spawn_blocking(move || PolicySet::load(&dir)).await;
             let loaded = loaded.map_err(|error| RecorderError::Policy(error.to_string()))?;

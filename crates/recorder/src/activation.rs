@@ -18,6 +18,7 @@ impl Recorder {
         source: &str,
         peer: Peer,
     ) -> Result<Active, RecorderError> {
+        let _turn = self.0.activation.lock().await;
         let previous = self.control().policy.clone();
         let in_force = previous.as_ref().filter(|(digest, _)| *digest == set.digest());
         let index = match in_force {

@@ -63,6 +63,16 @@ pub enum OpenError {
         /// Why.
         what: String,
     },
+    /// The policy in force cannot be used again.
+    #[error(
+        "the policy in force, activated by entry @{index}, cannot be used again: {what}; name one with `--policy DIR`"
+    )]
+    Policy {
+        /// Its entry.
+        index: u64,
+        /// Why.
+        what: String,
+    },
     /// The keys given are not the keys of this log.
     #[error("this log was made with another {0}: give the keys directory that belongs to it")]
     OtherKeys(&'static str),

@@ -96,7 +96,10 @@ impl Recorder {
         let expired = self.0.leases.lock().unwrap_or_else(PoisonError::into_inner).expired(now);
         for (run, stream) in &expired {
             match self.end_stream(*run, *stream, "lost", 0).await {
-                Ok(_) | Err(RecorderError::RunEnded(_) | RecorderError::RunUnknown(_)) => {}
+                Ok(_) => {}
+                Err(RecorderError::RunEnded(_) | RecorderError::RunUnknown(_)) => {
+                    self.forget_lease(*run, *stream)
+                }
                 Err(error) => return Err(error),
             }
         }

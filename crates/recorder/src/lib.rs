@@ -103,6 +103,8 @@ struct Inner {
     leases: Mutex<lease::Leases>,
     refusals: Mutex<refusals::Rates>,
     delegations: Mutex<authorize::Cache>,
+    /// Policy sets come into force one at a time, so that the last one recorded is the one that decides.
+    activation: tokio::sync::Mutex<()>,
 }
 
 impl Recorder {

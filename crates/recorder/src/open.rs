@@ -8,7 +8,8 @@ use evidence::body::{self, Binding};
 use evidence::id::{self, Id};
 use evidence::jws::Jwk;
 use evidence::{Digest, Entry, FieldSet, Kind};
-use policy::PolicySet;
+use policy::{PolicyFile, PolicySet};
+use serde::Deserialize;
 use store::{KeySlot, Reader, Store};
 use zeroize::Zeroizing;
 
@@ -37,8 +38,9 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// The policy to bring into force, and where it came from.
-    pub policy: (PolicySet, String),
+    /// The policy to bring into force, and where it came from; none: what is in force stays so, and a new log begins
+    /// with the starter set.
+    pub policy: Option<(PolicySet, String)>,
     /// Who starts this.
     pub peer: Peer,
     /// Bytes of a journal segment; none for the usual size.
@@ -75,7 +77,12 @@ impl Recorder {
         let reader = opening.reader();
         let snapshot = directory.join("control.json");
         let opener = Opener { reader: reader.clone(), kek: Arc::new(parts.keys.kek) };
-        let control = Arc::new(RwLock::new(rebuilt(&snapshot, &opener)?));
+        let control = rebuilt(&snapshot, &opener)?;
+        let (set, source) = match parts.policy {
+            Some(named) => named,
+            None => in_force(&control, &opener)?,
+        };
+        let (control, set) = (Arc::new(RwLock::new(control)), Arc::new(set));
         let sealer = Sealer {
             kek: Arc::clone(&opener.kek),
             log_id: reader.log_id().unwrap_or_default(),
@@ -91,8 +98,6 @@ impl Recorder {
             snapshot_size: reader.size(),
             snapshot,
         });
-        let (set, source) = parts.policy;
-        let set = Arc::new(set);
         let mut recorder = Self(Arc::new(Inner {
             names: Names {
                 issuer: format!("deeds://{origin}"),
@@ -111,6 +116,7 @@ impl Recorder {
             leases: Mutex::default(),
             refusals: Mutex::default(),
             delegations: Mutex::default(),
+            activation: tokio::sync::Mutex::default(),
         }));
         recorder.begin_log(&parts.keys.log).await?;
         recorder.check_keys(&opener)?;
@@ -227,6 +233,32 @@ impl Opener {
 
 fn unreadable(index: u64, what: &impl ToString) -> OpenError {
     OpenError::Entry { index, what: what.to_string() }
+}
+
+/// The policy set that the last `policy-activated` entry pinned: a start that names no policy changes none.
+fn in_force(control: &Control, opener: &Opener) -> Result<(PolicySet, String), OpenError> {
+    let unusable = |index, what: String| OpenError::Policy { index, what };
+    let Some((digest, index)) = control.policy.clone() else {
+        let set = PolicySet::starter().map_err(|error| unusable(0, error.to_string()))?;
+        return Ok((set, "built-in starter set".to_owned()));
+    };
+    let fields = opener.open(index)?.1.unwrap_or_default();
+    let text = |name| fields.get(Kind::PolicyActivated, name).unwrap_or("null");
+    let files: Vec<RecordedFile> =
+        serde_json::from_str(text("files")).map_err(|_| unusable(index, "its files are not there".into()))?;
+    let files = files.into_iter().map(|file| PolicyFile { path: file.path, text: file.text }).collect();
+    let set = PolicySet::from_files(files).map_err(|error| unusable(index, error.to_string()))?;
+    if set.digest() != digest {
+        return Err(unusable(index, format!("its files have the digest {}", set.digest())));
+    }
+    Ok((set, serde_json::from_str(text("source")).unwrap_or_else(|_| format!("entry @{index}"))))
+}
+
+/// One file of a `policy-activated` entry.
+#[derive(Deserialize)]
+struct RecordedFile {
+    path: String,
+    text: String,
 }
 
 /// The control state at the log's size: the snapshot, where it fits this log, and the entries behind it.

@@ -125,9 +125,10 @@ impl Recorder {
                 Draft { guard: place.guard(), items: vec![started, delegated.caused_by(CauseRef::Previous)] };
             // After a crash before this is durable the writer has no run and asks again; behind it the run waits out
             // its grace period and ends as lost.
+            // before it is written, so that a caller that gives up leaves no run that nobody ends
+            self.expect_lease(place.run, place.stream);
             match self.append(draft).await? {
                 Reply::Written(written) => {
-                    self.expect_lease(place.run, place.stream);
                     return Ok(Opened {
                         run: place.run,
                         stream: place.stream,
@@ -188,11 +189,11 @@ impl Recorder {
         reason: &str,
         gaps: u64,
     ) -> Result<Ended, RecorderError> {
-        self.forget_lease(run, stream);
         self.flush_refusals(Some(&run)).await?;
         let why = format!("the run ended ({}) before an outcome was reported", bounded(reason));
         if stream != 0 {
             let abandoned = self.abandon(run, Some(stream), &why).await?;
+            self.forget_lease(run, stream);
             return Ok(Ended { index: None, abandoned });
         }
         let mut abandoned = Vec::new();
@@ -200,7 +201,11 @@ impl Recorder {
             abandoned.extend(self.abandon(run, None, &why).await?);
             let (streams, item) = self.manifest(run, reason, gaps, &abandoned)?;
             match self.append(Draft::one(Guard::Ends { streams }, item)).await? {
-                Reply::Written(written) => return Ok(Ended { index: Some(written.first), abandoned }),
+                // only now: an end that failed half-way is finished by the next sweep
+                Reply::Written(written) => {
+                    self.forget_lease(run, stream);
+                    return Ok(Ended { index: Some(written.first), abandoned });
+                }
                 Reply::Gone => return Err(RecorderError::RunEnded(id::text(&run))),
                 _ => {}
             }

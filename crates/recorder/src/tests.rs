@@ -77,7 +77,7 @@ pub(crate) async fn reopened(directory: &Path, clock: Hands) -> Bench {
         },
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(Seeded(Mutex::new(SeededRandom::named(&seed)))),
-        policy: (PolicySet::starter().unwrap(), "starter".into()),
+        policy: None,
         peer: PEER,
         segment_bytes: None,
     };

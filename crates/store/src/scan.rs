@@ -259,9 +259,17 @@ fn follows(rest: &[u8], segment: &SegmentId) -> bool {
     magic.filter_map(|(at, _)| rest.get(at..)).any(|rest| matches!(next(rest, segment), Next::Frame(_)))
 }
 
-/// Number of bytes up to the last one that is not zero.
+/// Number of bytes up to the last one that is not zero. A segment is mostly zeros at its end: whole blocks of
+/// them are compared at once, because byte by byte this was the longest step of a start.
 fn written(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    let zeros = [0; 4_096];
+    let mut rest = bytes;
+    while let Some((before, block)) = rest.split_last_chunk::<4_096>()
+        && *block == zeros
+    {
+        rest = before;
+    }
+    rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 /// Whether there is nothing but zeros, or nothing.

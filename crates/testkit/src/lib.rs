@@ -25,4 +25,4 @@ pub use clock::HandClock;
 pub use log::{Draft, LogBuilder, Written};
 pub use parts::{PartField, PartItem, Parts};
 pub use random::{SeededRandom, signing_key};
-pub use story::{Call, Person, TestRun, policy_digest, source_of, token_digest};
+pub use story::{Call, Person, TestRun, policy_digest, resigned, source_of, token_digest};

@@ -115,7 +115,7 @@ impl LogBuilder {
     /// Whether the checks of format §10 read a field.
     pub fn needed(kind: Kind, name: &str) -> bool {
         let names: &[&str] = match kind {
-            Kind::LogGenesis => &["log_key", "issuer", "issuer_key"],
+            Kind::LogGenesis => &["log_key", "issuer", "issuer_key", "tenant"],
             Kind::Delegated => &["token", "request"],
             Kind::Decided => &[
                 "act_id",

@@ -70,7 +70,7 @@ impl LogBuilder {
                 .with("part", &json!("retention-policy"))
                 .with("origin", &json!(origin))
                 .with("retention", &json!({"0": {"name": "default", "days": null}}))
-                .with("format", &json!(0)),
+                .with("format", &json!("0")),
         );
         log.append(log.trust_anchors());
         log
@@ -86,7 +86,7 @@ impl LogBuilder {
             .with("issuer_key", &Jwk::of(&self.issuer_key).to_json())
             .with("tenant", &json!("local"))
             .with("offline_root", &json!({"unknown": "none was made"}))
-            .with("format", &json!(0))
+            .with("format", &json!("0"))
     }
 
     /// A principal of this log's issuer, not registered yet.
@@ -356,6 +356,13 @@ pub fn source_of(request: &str) -> Source {
     let signed = Signed::parse(request, jws::ROOT_REQUEST).unwrap();
     let jti = signed.unverified()["jti"].as_str().unwrap().to_owned();
     Source::KeyRequest { kid: signed.kid().to_owned(), jti, digest: signed.digest() }
+}
+
+/// A signed object of type `typ` after a change to its claims, signed again with `key`.
+pub fn resigned(token: &str, typ: &str, key: &SigningKey, change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = Value::Object(Signed::parse(token, typ).unwrap().unverified().clone());
+    change(&mut claims);
+    jws::sign(typ, &claims, key)
 }
 
 /// Digest over everything before the signature, whatever it is.

@@ -166,8 +166,8 @@ pub(crate) fn issued_by(root: &Root, issuer: &str) -> Result<(), Failure> {
     Err(failure(Step::DelegationMalformed, text))
 }
 
-/// The rule that a root is for the log's tenant.
-pub(crate) fn of_tenant(root: &Root, tenant: &str) -> Result<(), Failure> {
+/// Checks that a root is for the log's tenant, as its genesis states it (format §10 step 10).
+pub fn of_tenant(root: &Root, tenant: &str) -> Result<(), Failure> {
     if root.tenant == tenant {
         return Ok(());
     }

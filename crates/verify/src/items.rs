@@ -199,7 +199,8 @@ pub(crate) fn uint(value: &Value) -> Option<u64> {
 
 /// Whether a value says that it is not known: `{"unknown": "<why>"}` and nothing else.
 fn is_unknown(value: &Value) -> bool {
-    let why = value.as_object().filter(|members| members.len() == 1).and_then(|members| members.get("unknown"));
+    let why =
+        value.as_object().filter(|members| members.len() == 1).and_then(|members| members.get("unknown"));
     why.is_some_and(Value::is_string)
 }
 
@@ -211,9 +212,7 @@ fn is_exact(entry: &Entry, id: u8) -> bool {
 fn root(kind: u64, ids: &[u8], shown: &[Shown]) -> Option<[u8; 32]> {
     let commitments = ids.iter().zip(shown).map(|(id, shown)| match shown {
         Shown::Withheld(commitment) => Some(*commitment),
-        Shown::Opened { salt, value } => {
-            u8::try_from(kind).ok().map(|_| commitment(kind, *id, salt, value))
-        }
+        Shown::Opened { salt, value } => u8::try_from(kind).ok().map(|_| commitment(kind, *id, salt, value)),
     });
     let commitments: Option<Vec<[u8; 32]>> = commitments.collect();
     Some(root_of_commitments(commitments?.into_iter()))

@@ -76,9 +76,11 @@ proptest! {
         }
         entry.fields_root = changed.root(entry.kind);
         log.entries[index] = testkit::Written::of(entry, changed);
+        let run = |written: &testkit::Written| written.entry.as_ref().map(|entry| entry.run);
+        let followed = log.entries[index + 1..].iter().any(|later| run(later) == run(&log.entries[index]));
         let report = verify_bundle(&log.bundle().encode(), &trust(&log));
-        // the chain no longer fits, unless it is the last entry that changed
-        prop_assert!(index + 1 == log.entries.len() || report.verdict == Verdict::Failed);
+        // the chain no longer fits, unless it is its last entry that changed
+        prop_assert!(!followed || report.verdict == Verdict::Failed);
         prop_assert_ne!(report.verdict, Verdict::Unreadable);
     }
 

@@ -205,7 +205,7 @@ async fn another_key_does_not_open_this_log() {
         },
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(Seeded(Mutex::new(SeededRandom::named("other")))),
-        policy: (PolicySet::starter().unwrap(), "starter".into()),
+        policy: None,
         peer: PEER,
         segment_bytes: None,
     };

@@ -43,8 +43,7 @@ fn check_run(streams: &Streams<'_, '_>, findings: &mut Findings) {
     check_manifest(manifest, streams, findings);
     for entries in streams.values().filter(|entries| manifest_of(entries).is_none()) {
         if let Some(last) = entries.last().filter(|last| last.index > manifest.index) {
-            let text =
-                "this stream goes on after the run's end and has no end of its own: more may have been recorded";
+            let text = "this stream goes on after the run's end and has no end of its own: more may have been recorded";
             findings.at(last.index, Code::OpenStream, text);
         }
     }

@@ -129,7 +129,13 @@ impl Index {
                 .push("the check of the delegation: its token or the issuer's key is closed".into());
             return Ok(None);
         };
-        match chain::delegation(&token, &issuer, &key) {
+        let of_tenant = |delegation: &Delegation| match genesis.text("tenant") {
+            Some(tenant) => chain::of_tenant(&delegation.root, &tenant),
+            None => Ok(()),
+        };
+        let checked = chain::delegation(&token, &issuer, &key)
+            .and_then(|delegation| of_tenant(&delegation).map(|()| delegation));
+        match checked {
             Ok(delegation) if delegation.digest == digest => Ok(Some(delegation)),
             Ok(_) => {
                 margin.finding("delegation-digest", Some(link.index), "its token has another digest");

@@ -1,15 +1,15 @@
 //! Steps 1, 2 and 15: the container, the checkpoint, the earlier checkpoint.
 
 use evidence::cbor::Encoder;
-use serde_json::json;
-use testkit::{LogBuilder, Parts, signing_key};
+use serde_json::{Value, json};
+use testkit::{LogBuilder, PartField, Parts, signing_key};
 use tlog::checkpoint::Checkpoint;
 use tlog::note;
 
 use super::{Scene, Vector, failed, vector, whole};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [unreadable(), digest(), checkpoints(), earlier()].into_iter().flatten().collect()
+    [unreadable(), digest(), checkpoints(), captured_keys(), earlier()].into_iter().flatten().collect()
 }
 
 fn unreadable() -> Vec<Vector> {
@@ -28,6 +28,8 @@ fn unreadable() -> Vec<Vector> {
     backwards.items.reverse();
     let mut padded = parts.content();
     padded.push(0);
+    let mut long = parts.clone();
+    long.item(1).fields = Some(vec![PartField::Opened([7; 16], vec![b' '; 1_048_577])]);
     // member 0 as a two-byte number
     let mut longer = parts.content();
     longer.splice(2..3, [0x18, 0]);
@@ -71,6 +73,7 @@ fn unreadable() -> Vec<Vector> {
         one("bundle-index-descending", "Items in the wrong order.", backwards.encode()),
         one("bundle-bytes-after", "A byte after the map.", Parts::seal(padded)),
         one("bundle-longer-number", "A number that is not in its shortest form.", Parts::seal(longer)),
+        one("bundle-long-value", "An opened value of 1,048,577 bytes.", long.encode()),
     ]
 }
 
@@ -118,16 +121,44 @@ fn checkpoints() -> Vec<Vector> {
     let real = log.checkpoint(log.size());
     let smaller = log.checkpoint(log.size() - 1);
     let (text, _) = real.split_once("\n\n").unwrap_or_default();
+    let root = text.rsplit_once('\n').unwrap_or_default().1;
     let (_, signature) = smaller.split_once("\n\n").unwrap_or_default();
     let transplanted = format!("{text}\n\n{signature}");
-    let hidden = log.bundle_showing(|_, name| name != "log_key");
-    let mut renamed = LogBuilder::empty(super::SEED);
-    renamed.append(renamed.trust_anchors());
-    renamed.append(
-        renamed.trust_anchors().with("log_key", &json!(LogBuilder::empty("elsewhere").vkey().to_string())),
-    );
-    let missing = [whole("log-key-missing"), super::at(1, "withheld")];
+    let huge = signed(&format!("{}\n{}\n{root}\n", log.origin, 1_u64 << 63), log);
+    let nameless = note::sign(&head("elsewhere.test/log").to_text(), &log.origin, &signing_key("nobody"));
+    let malformed_earlier = Parts {
+        earlier: Some((log.checkpoint(3).into_bytes(), log.consistency(3))),
+        ..with(extended.clone())
+    };
     vec![
+        failed(
+            "checkpoint-size",
+            "A checkpoint of 2^63 entries.",
+            log,
+            &with(huge),
+            &[whole("checkpoint-malformed")],
+        ),
+        failed(
+            "checkpoint-no-note",
+            "Bytes that are no signed note: there is no signature to check.",
+            log,
+            &with(b"no note".to_vec()),
+            &[whole("checkpoint-malformed")],
+        ),
+        failed(
+            "checkpoint-malformed-unsigned",
+            "A checkpoint of another log, signed under this one's name with another key.",
+            log,
+            &with(nameless.unwrap_or_default().into_bytes()),
+            &[whole("checkpoint-malformed"), whole("checkpoint-signature")],
+        ),
+        failed(
+            "checkpoint-malformed-earlier",
+            "A malformed checkpoint extends no earlier one.",
+            log,
+            &malformed_earlier,
+            &[whole("checkpoint-malformed"), whole("earlier")],
+        ),
         failed(
             "checkpoint-extension",
             "A checkpoint with an extension line.",
@@ -156,16 +187,6 @@ fn checkpoints() -> Vec<Vector> {
             &with(transplanted.into_bytes()),
             &[whole("checkpoint-signature")],
         ),
-        failed("log-key-missing", "No key is pinned, and the log's own is withheld.", log, &hidden, &missing)
-            .trusting(Vec::new(), Vec::new()),
-        failed(
-            "log-key-unusable",
-            "The key that the log recorded is under another name.",
-            &renamed,
-            &renamed.bundle(),
-            &[whole("log-key-captured"), whole("checkpoint-signature")],
-        )
-        .trusting(Vec::new(), Vec::new()),
         failed(
             "checkpoint-pinned-other",
             "The key that is pinned for this log is not the one that signed.",
@@ -174,6 +195,59 @@ fn checkpoints() -> Vec<Vector> {
             &[whole("checkpoint-signature")],
         )
         .trusting(vec![super::good::other_key(log)], Vec::new()),
+    ]
+}
+
+fn captured_keys() -> Vec<Vector> {
+    let (scene, _) = Scene::ended();
+    let log = &scene.log;
+    let recorded = |key: &Value| {
+        let mut log = LogBuilder::empty(super::SEED);
+        log.append(log.trust_anchors());
+        log.append(log.trust_anchors().with("log_key", key));
+        log
+    };
+    let renamed = recorded(&json!(LogBuilder::empty("elsewhere").vkey().to_string()));
+    let key = log.vkey();
+    let id = note::key_id(&log.origin, 2, &[7; 32]).map(|byte| format!("{byte:02x}")).concat();
+    // a signature type that this version does not check
+    let other_type =
+        recorded(&json!(format!("{}+{id}+AgcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH", key.name())));
+    let unknown = recorded(&json!({"unknown": "it was not there"}));
+    let hidden = log.bundle_showing(|_, name| name != "log_key");
+    let unusable = [whole("log-key-captured"), whole("checkpoint-signature")];
+    let one = |name, about, log: &LogBuilder, parts: &Parts, findings: &[super::Expected]| {
+        failed(name, about, log, parts, findings).trusting(Vec::new(), Vec::new())
+    };
+    vec![
+        one(
+            "log-key-missing",
+            "No key is pinned, and the log's own is withheld.",
+            log,
+            &hidden,
+            &[whole("log-key-missing"), super::at(1, "withheld")],
+        ),
+        one(
+            "log-key-unknown",
+            "No key is pinned, and the log states that it does not know its own.",
+            &unknown,
+            &unknown.bundle(),
+            &[whole("log-key-missing")],
+        ),
+        one(
+            "log-key-unusable",
+            "The key that the log recorded is under another name.",
+            &renamed,
+            &renamed.bundle(),
+            &unusable,
+        ),
+        one(
+            "log-key-other-type",
+            "The key that the log recorded is not an Ed25519 key.",
+            &other_type,
+            &other_type.bundle(),
+            &unusable,
+        ),
     ]
 }
 

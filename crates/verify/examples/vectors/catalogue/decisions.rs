@@ -234,6 +234,10 @@ fn scopes() -> Vec<Vector> {
         decide(&mut scene, &call, |_| {}, |entry| entry);
         scene
     };
+    let unknown = constrained(json!({"unknown": "it was not there"}));
+    let mut doubled = Scene::delegated();
+    let call = doubled.log.call("stdio:fs#read#file", json!({}));
+    decide(&mut doubled, &call, |_| {}, |entry| entry);
     let mut large = Scene::delegated();
     let call = large.log.call(READ, json!({"offset": 9_007_199_254_740_992_u64}));
     // one more than JCS could write
@@ -262,6 +266,14 @@ fn scopes() -> Vec<Vector> {
             "scope",
         ),
         one("scope-integer", "An integer beyond 2^53.", large, 6, "scope"),
+        one(
+            "scope-unknown",
+            "Arguments that look like a value the log does not know are arguments all the same.",
+            unknown,
+            6,
+            "scope",
+        ),
+        one("scope-tool-uri", "A call whose tool is no tool URI.", doubled, 6, "scope"),
     ]
 }
 
@@ -270,6 +282,7 @@ fn proofs() -> Vec<Vector> {
     let decoy = decided(|_| {}, |entry| entry.with("pop", &Value::Null));
     let garbage = decided(|_| {}, |entry| entry.with("pop", &json!("a.b.c")));
     let long = decided(|pop| pop.exp = pop.iat + 61, |entry| entry);
+    let empty = decided(|pop| pop.jti.clear(), |entry| entry);
     let mut forged = Scene::delegated();
     let call = forged.read();
     let pop = forged.log.pop(&mut forged.run, &call).sign(&signing_key("somebody else"));
@@ -298,7 +311,10 @@ fn proofs() -> Vec<Vector> {
         one("pop-stale", "A proof made 31 seconds before.", stale, 6, "pop-time"),
         one("pop-ahead", "A proof made 31 seconds after.", ahead, 6, "pop-time"),
         one("pop-ended", "A proof that ended in the second of the decision.", ended, 6, "pop-time"),
+        one("pop-empty-text", "A proof whose id is empty.", empty, 6, "pop-malformed"),
         replayed(),
+        replayed_unseen(),
+        used_by_refused(),
     ]
 }
 
@@ -307,6 +323,36 @@ fn replayed() -> Vector {
     let call = scene.read();
     decide(&mut scene, &call, |pop| pop.counter = 0, |entry| entry);
     one("pop-replayed", "Two allowed acts with one counter.", scene, 8, "pop-replayed")
+}
+
+/// The proof of an allowed decision counts, whatever else is withheld of it.
+fn replayed_unseen() -> Vector {
+    let (mut scene, _) = Scene::acted();
+    let call = scene.read();
+    decide(&mut scene, &call, |pop| pop.counter = 0, |entry| entry);
+    let (log, mut parts) = scene.close();
+    let hidden = log.bundle_showing(|_, name| name != "chain");
+    parts.item(6).fields.clone_from(&hidden.clone().item(6).fields);
+    let findings = [at(6, "withheld"), at(6, "decision-withheld"), at(8, "pop-replayed")];
+    let about = "Two allowed acts with one counter; which delegation the first one relied on is withheld.";
+    failed("pop-replayed-withheld", about, &log, &parts, &findings)
+}
+
+/// A counter that only a refused act used is free.
+fn used_by_refused() -> Vector {
+    let mut scene = Scene::delegated();
+    let refused = scene.read();
+    scene.log.decide(&mut scene.run, &refused, "deny");
+    let call = scene.read();
+    decide(&mut scene, &call, |pop| pop.counter = 0, |entry| entry);
+    let (log, parts) = scene.close();
+    super::verified(
+        "pop-after-refusal",
+        "An allowed act with the counter of a refused one.",
+        &log,
+        &parts,
+        &[],
+    )
 }
 
 fn policies() -> Vec<Vector> {

@@ -1,15 +1,16 @@
 //! Step 10: delegations and the requests behind them. No act relies on any of these, so that each shows alone.
 
 use evidence::Scope;
-use evidence::delegation::{Root, RootRequest};
+use evidence::delegation::{Root, RootRequest, Source};
+use evidence::jws;
 use evidence::principal::PrincipalKind;
-use serde_json::json;
-use testkit::{Draft, source_of};
+use serde_json::{Map, Value, json};
+use testkit::{Draft, resigned, source_of};
 
-use super::{Scene, Vector, at, failed};
+use super::{READ, Scene, Vector, at, failed};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [roots(), requests(), bindings()].into_iter().flatten().collect()
+    [roots(), limits(), requests(), bindings()].into_iter().flatten().collect()
 }
 
 /// Records a delegation at 5 after changes to its request and itself.
@@ -67,7 +68,20 @@ fn roots() -> Vec<Vector> {
         let token = with_signature_of(&root.sign(&scene.log.issuer_key), &signature);
         draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
     });
+    let both = recorded(|scene, draft| {
+        let mut root = scene.log.root_delegation(&scene.run, Source::PeerCredentials { uid: 1_000 });
+        root.exp = root.iat + 86_401;
+        draft.with("token", &json!(root.sign(&scene.log.issuer_key))).without("request")
+    });
+    let (both, both_parts) = both.close();
     vec![
+        failed(
+            "delegation-digest-and-malformed",
+            "A delegation that lives too long, recorded with another one's digest.",
+            &both,
+            &both_parts,
+            &[at(5, "delegation-digest"), at(5, "delegation-malformed")],
+        ),
         one("delegation-digest", "The recorded digest is not the delegation's.", digest, "delegation-digest"),
         one("delegation-garbage", "A delegation that is no signed object.", garbage, "delegation-malformed"),
         one("delegation-number", "A delegation that is not even text.", number, "delegation-malformed"),
@@ -95,6 +109,96 @@ fn roots() -> Vec<Vector> {
             "A delegation with the signature of another one.",
             transplanted,
             "delegation-signature",
+        ),
+    ]
+}
+
+/// Records at 5 a delegation from the operating system's word, after a change to its claims, signed again.
+fn changed(change: impl FnOnce(&mut Value)) -> Scene {
+    recorded(|scene, draft| {
+        let root = scene.log.root_delegation(&scene.run, Source::PeerCredentials { uid: 1_000 });
+        let token =
+            resigned(&root.sign(&scene.log.issuer_key), jws::DELEGATION, &scene.log.issuer_key, change);
+        draft.with("token", &json!(token)).without("digest").without("request")
+    })
+}
+
+/// Records at 5 a delegation on a request after a change to the claims of that, signed again.
+fn changed_request(change: impl FnOnce(&mut Value)) -> Scene {
+    recorded(|scene, draft| {
+        let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
+        let asked = resigned(&request, jws::ROOT_REQUEST, &scene.person.key, change);
+        let source = match source_of(&request) {
+            Source::KeyRequest { kid, jti, .. } => {
+                Source::KeyRequest { kid, jti, digest: testkit::token_digest(&asked) }
+            }
+            other @ Source::PeerCredentials { .. } => other,
+        };
+        let token = scene.log.root_delegation(&scene.run, source).sign(&scene.log.issuer_key);
+        draft.with("token", &json!(token)).without("digest").with("request", &json!(asked))
+    })
+}
+
+/// Each limit of format §6, one past its boundary.
+fn limits() -> Vec<Vector> {
+    let malformed = |name, about, change: &dyn Fn(&mut Value)| {
+        let (log, parts) = changed(change).close();
+        // nobody vouches for what is malformed, not even the operating system
+        failed(name, about, &log, &parts, &[at(5, "delegation-malformed")])
+    };
+    let tools = |name, about, tools: Value| {
+        malformed(name, about, &|claims| claims["authorization_details"][0]["tools"] = tools.clone())
+    };
+    let row = |row: Value| json!({READ: row});
+    let wildcard = json!({"constraint_type": "wildcard"});
+    let many = |count: u32, value: &Value| -> Value {
+        (0..count).map(|n| (format!("s#{n}"), value.clone())).collect::<Map<_, _>>().into()
+    };
+    let one_of = |values: Value| row(json!({"path": {"constraint_type": "one_of", "values": values}}));
+    let long = "x".repeat(4_097);
+    vec![
+        malformed("delegation-long", "A signed object of more than 16,384 bytes.", &|claims| {
+            claims["more"] = json!("x".repeat(16_384));
+        }),
+        malformed("delegation-empty-text", "A delegation for no purpose.", &|claims| {
+            claims["deeds"]["purpose"] = json!("");
+        }),
+        malformed("delegation-long-text", "A purpose of 4,097 bytes.", &|claims| {
+            claims["deeds"]["purpose"] = json!(long);
+        }),
+        malformed("delegation-upper-case", "A delegation whose id is in upper case.", &|claims| {
+            claims["jti"] = json!("01900000-0000-7000-8000-00000000000A");
+        }),
+        malformed("delegation-fraction", "A time with a fraction of a second.", &|claims| {
+            claims["iat"] = json!(1_794_999_999.5);
+        }),
+        malformed(
+            "delegation-holder-key",
+            "A holder with another key than the one it is bound to.",
+            &|claims| {
+                claims["deeds"]["hld"]["key"] = json!("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+            },
+        ),
+        malformed(
+            "delegation-principal-member",
+            "A principal with a member that no principal has.",
+            &|claims| {
+                claims["deeds"]["prin"]["mail"] = json!("alice@v0.test");
+            },
+        ),
+        tools("scope-no-tools", "A scope without tools.", json!({})),
+        tools("scope-many-tools", "A scope of 257 tools.", many(257, &json!({}))),
+        tools("scope-many-arguments", "65 constrained arguments of one tool.", row(many(65, &wildcard))),
+        tools("scope-many-values", "A choice of 257 values.", one_of((0..257).collect())),
+        tools("scope-no-values", "A choice of no values.", one_of(json!([]))),
+        tools("scope-long-string", "A value of 4,097 bytes.", one_of(json!([long]))),
+        tools("scope-tool-space", "A tool URI with a space.", json!({"stdio:fs#read file": {}})),
+        tools("scope-tool-hash", "A tool URI with two number signs.", json!({"stdio:fs#read#file": {}})),
+        tools("scope-tool-bare", "A tool without its server.", json!({"read_file": {}})),
+        tools(
+            "scope-tool-long",
+            "A tool URI of 1,025 bytes.",
+            json!({format!("s#{}", "x".repeat(1_023)): {}}),
         ),
     ]
 }
@@ -134,7 +238,18 @@ fn requests() -> Vec<Vector> {
         let token = scene.log.root_delegation(&scene.run, source_of(&request)).sign(&scene.log.issuer_key);
         draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
     });
+    let holder = changed_request(|claims| {
+        claims["deeds"]["hld"] = json!({"id": "helper", "kind": "agent", "key": ""})
+    });
+    let id = changed_request(|claims| claims["jti"] = json!("01900000-0000-7000-8000-00000000000A"));
     vec![
+        one(
+            "request-holder-members",
+            "A request that says more of its holder than id and kind.",
+            holder,
+            "request-malformed",
+        ),
+        one("request-upper-case", "A request whose id is in upper case.", id, "request-malformed"),
         one("request-null", "The principal's request is missing.", null, "request-missing"),
         one("request-absent", "The entry has no request at all.", absent, "request-missing"),
         one(
@@ -184,6 +299,7 @@ fn bindings() -> Vec<Vector> {
     let task = issued(|request| request.txn = Some([7; 16]), |_| {});
     let holder =
         issued(|request| request.holder = Some(("somebody".to_owned(), PrincipalKind::Agent)), |_| {});
+    let unsaid = issued(|request| request.holder = Some(("helper".to_owned(), PrincipalKind::Agent)), |_| {});
     let bound = issued(
         |_| {},
         |root| {
@@ -227,6 +343,12 @@ fn bindings() -> Vec<Vector> {
         ),
         one("binding-task", "The request names another task.", task, "request-binding"),
         one("binding-holder", "The request names another holder.", holder, "request-binding"),
+        one(
+            "binding-assurance",
+            "The request names the holder, and the delegation does not say that it did.",
+            unsaid,
+            "request-binding",
+        ),
         one(
             "binding-key",
             "The delegation is bound to another key than was asked for.",

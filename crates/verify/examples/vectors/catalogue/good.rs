@@ -16,7 +16,7 @@ pub(super) fn vectors() -> Vec<Vector> {
         actions(),
         shown(),
         runs(),
-        vec![peer(), named_holder(), boundaries(), unknown_kinds(), earlier()],
+        vec![peer(), named_holder(), boundaries(), limits(), unknown_kinds(), unknown_values(), earlier()],
         changes(),
     ]
     .into_iter()
@@ -97,6 +97,13 @@ fn shown() -> Vec<Vector> {
             log,
             &but(Kind::Decided, "revocations"),
             &[at(6, "withheld"), at(6, "revocations-withheld")],
+        ),
+        verified(
+            "policy-withheld",
+            "The decision does not show the policy that it was made under.",
+            log,
+            &but(Kind::Decided, "policy_digest"),
+            &[at(6, "withheld"), at(6, "policy-withheld")],
         ),
         verified(
             "issuer-key-missing",
@@ -271,6 +278,52 @@ fn unknown_kinds() -> Vector {
     let notes = [at(8, "entry-uninterpreted"), at(9, "entry-uninterpreted"), at(10, "entry-uninterpreted")];
     let about = "A kind that no version has, a reserved kind, and an entry of a later version: included, not interpreted.";
     verified("uninterpreted", about, &log, &parts, &notes)
+}
+
+fn limits() -> Vector {
+    let mut scene = Scene::started();
+    let values: Vec<String> = (0..255).map(|n| n.to_string()).chain(["x".repeat(4_096)]).collect();
+    let wildcard = json!({"constraint_type": "wildcard", "optional": true});
+    let mut row: serde_json::Map<String, Value> =
+        (1..64).map(|n| (n.to_string(), wildcard.clone())).collect();
+    row.insert("path".into(), json!({"constraint_type": "one_of", "values": values}));
+    let mut tools: serde_json::Map<String, Value> = (2..256).map(|n| (format!("s#{n}"), json!({}))).collect();
+    tools.insert(super::READ.into(), row.into());
+    let long = format!("s#{}", "x".repeat(1_022));
+    tools.insert(long.clone(), json!({}));
+    scene.run.scope = scope(&tools.into());
+    scene.log.delegate_to_peer(&mut scene.run, 1_000);
+    for (tool, args) in [(super::READ, json!({"path": "x".repeat(4_096)})), (&long, json!({}))] {
+        let call = scene.log.call(tool, args);
+        scene.log.act(&mut scene.run, &call);
+    }
+    let (log, parts) = scene.close();
+    let about = "A delegation with as many tools, arguments and values as the format allows, and as long.";
+    verified("scope-limits", about, &log, &parts, &[at(5, "principal-inferred")])
+}
+
+/// What the log does not know is not present; arguments and results are whatever they are.
+fn unknown_values() -> Vector {
+    let mut scene = Scene::delegated();
+    let unknown = json!({"unknown": "it was not there"});
+    let call = scene.log.call(super::READ, unknown.clone());
+    let pop = scene.log.pop(&mut scene.run, &call).sign(&scene.run.key);
+    let draft = scene.log.decided(&scene.run, &call, &pop, "allow");
+    let draft = ["txn", "principal", "holder", "revocations", "policy_digest"]
+        .into_iter()
+        .fold(draft, |draft, name| draft.with(name, &unknown));
+    let decision = scene.log.append(draft);
+    let outcome = scene.log.finished(&scene.run, &call, scene.log.leaf(decision));
+    scene.log.append(outcome.with("act_id", &unknown).with("result_digest", &unknown));
+    let (log, parts) = scene.close();
+    let about = "Values that the log says it does not know; the arguments only look like one.";
+    verified(
+        "unknown-values",
+        about,
+        &log,
+        &parts,
+        &[at(6, "revocations-withheld"), at(6, "policy-withheld")],
+    )
 }
 
 fn earlier() -> Vector {

@@ -18,7 +18,7 @@ const READ: &str = "stdio:fs#read_file";
 /// The policy that most decisions are under.
 const POLICY: &str = "@id(\"default\")\npermit(principal, action, resource);\n";
 /// Codes of severity `note`; all others are errors.
-const NOTES: [&str; 13] = [
+const NOTES: [&str; 14] = [
     "log-key-captured",
     "unwitnessed",
     "entry-uninterpreted",
@@ -32,6 +32,7 @@ const NOTES: [&str; 13] = [
     "scope-args-withheld",
     "outcome-open",
     "revocations-withheld",
+    "policy-withheld",
 ];
 
 /// A finding that is expected: its log index, where it has one, and its code.

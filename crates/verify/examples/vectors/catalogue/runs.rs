@@ -7,7 +7,10 @@ use testkit::{Draft, LogBuilder};
 use super::{Scene, Vector, at, failed, whole};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [manifests(), late_streams(), keys(), policies(), subjects()].into_iter().flatten().collect()
+    [manifests(), late_streams(), side_streams(), keys(), policies(), subjects()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Something that was seen in the run of a scene.
@@ -100,7 +103,48 @@ fn late_streams() -> Vec<Vector> {
             "A late stream goes on after its end.",
             &after_late,
             &after_late.bundle(),
-            &[at(11, "after-manifest"), at(11, "open-stream")],
+            &[at(11, "after-manifest")],
+        ),
+    ]
+}
+
+/// Streams that end before the run does.
+fn side_streams() -> Vec<Vector> {
+    let (mut side, _) = Scene::acted();
+    side.log.append(observed(&side).stream(1));
+    let leaf = evidence::digest::hex(&side.log.leaf(8));
+    let closed = |count: u64| {
+        let mut side = side.clone();
+        let streams = json!([{"stream": 1, "count": count, "last": leaf}]);
+        side.log.append(side.log.manifest(&side.run).stream(1).with("streams", &streams));
+        side
+    };
+    let (miscounted, miscounted_parts) = closed(2).close();
+    let mut goes_on = closed(1);
+    goes_on.log.append(observed(&goes_on).stream(1));
+    let open = goes_on.log.clone();
+    let (goes_on, goes_on_parts) = goes_on.close();
+    vec![
+        failed(
+            "stream-manifest-count",
+            "A stream ends before the run does, and its end counts an entry too many.",
+            &miscounted,
+            &miscounted_parts,
+            &[at(9, "manifest-mismatch")],
+        ),
+        failed(
+            "after-stream-manifest",
+            "A stream goes on after its end, and the run's end counts all of it.",
+            &goes_on,
+            &goes_on_parts,
+            &[at(10, "after-manifest")],
+        ),
+        failed(
+            "after-stream-manifest-open",
+            "A stream goes on after its end while the run is open.",
+            &open,
+            &open.bundle(),
+            &[at(7, "open-run"), at(10, "after-manifest")],
         ),
     ]
 }
@@ -131,6 +175,16 @@ fn policies() -> Vec<Vector> {
     let sha256 = evidence::Digest::of(super::POLICY.as_bytes()).hex();
     let altered = with_files(json!([{"path": "policy.cedar", "sha256": sha256, "text": text}]));
     let renamed = with_files(json!([{"path": "other.cedar", "sha256": sha256, "text": super::POLICY}]));
+    let listed = |paths: [&str; 2]| {
+        let file = |path| json!({"path": path, "sha256": sha256, "text": super::POLICY});
+        let files = json!(paths.map(file));
+        let digest = testkit::policy_digest(&files);
+        let mut log = log.clone();
+        log.append(activation.clone().with("files", &files).with("policy_digest", &json!(digest)));
+        log
+    };
+    let unsorted = listed(["b.cedar", "a.cedar"]);
+    let twice = listed(["a.cedar", "a.cedar"]);
     vec![
         failed(
             "policy-text",
@@ -144,6 +198,20 @@ fn policies() -> Vec<Vector> {
             "The policy digest is over another file name.",
             &renamed,
             &renamed.bundle(),
+            &[at(2, "policy-digest")],
+        ),
+        failed(
+            "policy-unsorted",
+            "Policy files that are not in the order of their paths.",
+            &unsorted,
+            &unsorted.bundle(),
+            &[at(2, "policy-digest")],
+        ),
+        failed(
+            "policy-path-twice",
+            "A policy with two files of one path.",
+            &twice,
+            &twice.bundle(),
             &[at(2, "policy-digest")],
         ),
     ]
