@@ -22,6 +22,8 @@ pub(crate) struct View {
     pub(crate) token: Option<String>,
     /// Position of the log-level chain.
     pub(crate) log_index: u64,
+    /// Whether this very proof was decided on before: whatever is found now, the first answer stands.
+    pub(crate) retry: bool,
     /// Who asks.
     pub(crate) peer: Peer,
     /// When the decision is made, ms.
@@ -91,6 +93,9 @@ impl Recorder {
             },
             token: run.delegations.get(&request.delegation).cloned(),
             log_index: control.log_index,
+            retry: run
+                .answered(&evidence::id::text(&request.act_id))
+                .is_some_and(|answered| answered.pop == evidence::Digest::of(request.pop.as_bytes()).0),
             peer,
             at_ms: self.0.clock.wall_ms(),
         })

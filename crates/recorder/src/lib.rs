@@ -116,7 +116,8 @@ impl Recorder {
             let view = self.view(&request, peer)?;
             let authorized = self.authorize(&view, &request);
             let decision = self.decide(&view, &request, &authorized);
-            if !decision.allows() && !self.may_record_refusal(&request.source(), &request.frame_digest) {
+            let refused = !decision.allows() && !view.retry;
+            if refused && !self.may_record_refusal(&request.source(), &request.frame_digest) {
                 return Ok(Answer::counted(decision.into_reason()));
             }
             let draft = self.decided_draft(&view, &request, &authorized, &decision)?;

@@ -57,6 +57,8 @@ async fn a_retry_gets_the_first_answer_and_a_replay_is_refused() {
     let first = bench.allowed(call.clone()).await.leased().index;
     assert_eq!(bench.allowed(call.clone()).await.leased().index, first);
     assert_eq!(bench.recorder.reader().size(), first + 1, "a retry writes nothing");
+    bench.clock.advance(120_000);
+    assert_eq!(bench.allowed(call.clone()).await.leased().index, first, "however late it comes");
 
     let other_act = Request { act_id: bench.recorder.new_id(), ..call.clone() };
     assert_eq!(bench.refused(other_act).await.reason.step, "pop-binding");

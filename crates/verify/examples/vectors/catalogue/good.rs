@@ -5,8 +5,8 @@ use evidence::id;
 use evidence::jws::Jwk;
 use evidence::principal::PrincipalKind;
 use evidence::{Kind, Scope};
-use serde_json::{Value, json};
-use testkit::{Draft, LogBuilder, signing_key, source_of};
+use serde_json::{Map, Value, json};
+use testkit::{Draft, LogBuilder, Parts, signing_key, source_of};
 use tlog::note::VerifierKey;
 
 use super::{Expected, Scene, Vector, at, verified, whole};
@@ -16,7 +16,8 @@ pub(super) fn vectors() -> Vec<Vector> {
         actions(),
         shown(),
         runs(),
-        vec![peer(), named_holder(), boundaries(), limits(), unknown_kinds(), unknown_values(), earlier()],
+        vec![peer(), named_holder(), boundaries(), unknown_kinds(), unknown_values(), earlier()],
+        limits(),
         changes(),
     ]
     .into_iter()
@@ -280,26 +281,42 @@ fn unknown_kinds() -> Vector {
     verified("uninterpreted", about, &log, &parts, &notes)
 }
 
-fn limits() -> Vector {
-    let mut scene = Scene::started();
+fn limits() -> Vec<Vector> {
     let values: Vec<String> = (0..255).map(|n| n.to_string()).chain(["x".repeat(4_096)]).collect();
+    let mut tools: Map<String, Value> = (1..256).map(|n| (format!("s#{n}"), json!({}))).collect();
+    tools.insert(super::READ.into(), json!({"path": {"constraint_type": "one_of", "values": values}}));
+    let (many, many_parts) = allowed(&tools.into(), super::READ, json!({"path": "x".repeat(4_096)}));
     let wildcard = json!({"constraint_type": "wildcard", "optional": true});
-    let mut row: serde_json::Map<String, Value> =
-        (1..64).map(|n| (n.to_string(), wildcard.clone())).collect();
-    row.insert("path".into(), json!({"constraint_type": "one_of", "values": values}));
-    let mut tools: serde_json::Map<String, Value> = (2..256).map(|n| (format!("s#{n}"), json!({}))).collect();
-    tools.insert(super::READ.into(), row.into());
+    let row: Map<String, Value> = (0..64).map(|n| (n.to_string(), wildcard.clone())).collect();
     let long = format!("s#{}", "x".repeat(1_022));
-    tools.insert(long.clone(), json!({}));
-    scene.run.scope = scope(&tools.into());
+    let (wide, wide_parts) = allowed(&json!({&long: row}), &long, json!({"63": null}));
+    let notes = [at(5, "principal-inferred")];
+    vec![
+        verified(
+            "scope-limits",
+            "A delegation of 256 tools, of a choice of 256 values, and of a value of 4,096 bytes.",
+            &many,
+            &many_parts,
+            &notes,
+        ),
+        verified(
+            "scope-limits-arguments",
+            "A delegation of 64 arguments of a tool whose URI has 1,024 bytes.",
+            &wide,
+            &wide_parts,
+            &notes,
+        ),
+    ]
+}
+
+/// One call under a delegation of these tools.
+fn allowed(tools: &Value, tool: &str, args: Value) -> (LogBuilder, Parts) {
+    let mut scene = Scene::started();
+    scene.run.scope = scope(tools);
     scene.log.delegate_to_peer(&mut scene.run, 1_000);
-    for (tool, args) in [(super::READ, json!({"path": "x".repeat(4_096)})), (&long, json!({}))] {
-        let call = scene.log.call(tool, args);
-        scene.log.act(&mut scene.run, &call);
-    }
-    let (log, parts) = scene.close();
-    let about = "A delegation with as many tools, arguments and values as the format allows, and as long.";
-    verified("scope-limits", about, &log, &parts, &[at(5, "principal-inferred")])
+    let call = scene.log.call(tool, args);
+    scene.log.act(&mut scene.run, &call);
+    scene.close()
 }
 
 /// What the log does not know is not present; arguments and results are whatever they are.
