@@ -45,6 +45,8 @@ pub(crate) enum Guard {
     Ends { streams: Vec<(u64, u64)> },
     /// The manifest of one late stream.
     Closes { count: u64 },
+    /// No key of this thumbprint was ever registered.
+    NewKey { thumbprint: String },
     /// The key is in force.
     KeyInForce { thumbprint: String },
 }

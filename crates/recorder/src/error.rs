@@ -32,6 +32,9 @@ pub enum RecorderError {
     /// A principal is not registered, or already retired.
     #[error("no registered key has the thumbprint `{0}`: see `deeds principal list`")]
     PrincipalUnknown(String),
+    /// A key that stands for another principal, or was retired.
+    #[error("{0}")]
+    KeyTaken(String),
     /// Something the caller sent cannot be recorded.
     #[error("{0}")]
     Invalid(String),

@@ -58,6 +58,9 @@ impl Recorder {
                 return Err(refused);
             }
         };
+        if let Some(key) = self.known_key(&jwk.thumbprint(), &principal)? {
+            return Ok((principal, key));
+        }
         let fields = Fields::new()
             .text("change", "principal-registered")
             .json("principal", &json!(principal))
@@ -67,10 +70,34 @@ impl Recorder {
             .json("by", &json!(identity::peer_principal(&names.issuer, peer.uid)))
             .text("assurance", "inferred");
         let item = self.0.sealer.item(Kind::KeyOrTrustChanged, Place::LOG, fields)?;
-        match self.append(Draft::one(Guard::None, item)).await? {
+        // of two at once the second finds the key there and is told so
+        let guard = Guard::NewKey { thumbprint: jwk.thumbprint() };
+        match self.append(Draft::one(guard, item)).await? {
             Reply::Written(written) => Ok((principal, written.first)),
+            Reply::Stale => Err(RecorderError::KeyTaken(
+                "this key was registered just now: see `deeds principal list`".into(),
+            )),
             _ => Err(RecorderError::LogUnavailable),
         }
+    }
+
+    /// Where the key is registered for this principal already. A key stands for one principal, once: under another
+    /// name, or after it was retired, it would make old answers say something new.
+    fn known_key(&self, thumbprint: &str, principal: &Principal) -> Result<Option<u64>, RecorderError> {
+        let control = self.control();
+        let Some(known) = control.keys.get(thumbprint) else { return Ok(None) };
+        if let Some(retired) = known.retired {
+            let text = format!("this key was retired at @{retired}: register a new one with --key FILE");
+            return Err(RecorderError::KeyTaken(text));
+        }
+        if !known.principal.same(principal) || known.principal.kind != principal.kind {
+            let text = format!(
+                "this key stands for {} since @{}: a key stands for one principal, make another with --key FILE",
+                known.principal.sub, known.index
+            );
+            return Err(RecorderError::KeyTaken(text));
+        }
+        Ok(Some(known.index))
     }
 
     /// Retires a key: nothing rests on it from the next decision on.

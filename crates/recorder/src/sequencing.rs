@@ -184,6 +184,7 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
             fresh(run.open.is_empty() && stands.eq(streams.iter().copied()))
         }
         Guard::Closes { count } => fresh(control.head(&item.run, item.stream).count == *count),
+        Guard::NewKey { thumbprint } => fresh(!control.keys.contains_key(thumbprint)),
         Guard::KeyInForce { thumbprint } => fresh(control.key(thumbprint).is_some()),
     }
 }

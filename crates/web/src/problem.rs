@@ -45,6 +45,8 @@ pub enum Code {
     RunFull,
     /// Another command has this alias.
     AliasTaken,
+    /// The key stands for another principal, or was retired.
+    KeyTaken,
     /// The body is too large.
     TooLarge,
     /// What was sent cannot be recorded.
@@ -90,6 +92,7 @@ impl Code {
         Self::RunEnded,
         Self::RunFull,
         Self::AliasTaken,
+        Self::KeyTaken,
         Self::TooLarge,
         Self::Invalid,
         Self::PolicyInvalid,
@@ -122,6 +125,7 @@ impl Code {
             Self::RunEnded => (409, "run-ended", "The run has ended"),
             Self::RunFull => (409, "run-full", "The run is at a limit"),
             Self::AliasTaken => (409, "alias-taken", "The alias stands for another command"),
+            Self::KeyTaken => (409, "key-taken", "The key cannot be registered"),
             Self::TooLarge => (413, "too-large", "The body is too large"),
             Self::Invalid => (422, "invalid", "What was sent cannot be recorded"),
             Self::PolicyInvalid => (422, "policy-invalid", "The policy set does not load"),
@@ -211,6 +215,7 @@ impl From<RecorderError> for Problem {
             RecorderError::RunFull(..) => Code::RunFull,
             RecorderError::ActUnknown(..) => Code::ActUnknown,
             RecorderError::AliasTaken(_) => Code::AliasTaken,
+            RecorderError::KeyTaken(_) => Code::KeyTaken,
             RecorderError::RequestRefused { step, .. } if *step == STEP_REQUEST_KEY => Code::SignerUnknown,
             RecorderError::RequestRefused { .. } => Code::RequestRefused,
             RecorderError::PrincipalUnknown(_) => Code::PrincipalUnknown,
@@ -297,6 +302,7 @@ mod tests {
             (RecorderError::RunFull(run(), "streams"), 409, "run-full"),
             (RecorderError::ActUnknown(run(), run()), 404, "act-unknown"),
             (RecorderError::AliasTaken("fs".into()), 409, "alias-taken"),
+            (RecorderError::KeyTaken("x".into()), 409, "key-taken"),
             (refused("request-signature"), 403, "request-refused"),
             (refused("request-key"), 403, "principal-unknown"),
             (RecorderError::PrincipalUnknown("t".into()), 404, "principal-unknown"),

@@ -194,6 +194,28 @@ async fn requests_that_do_not_hold_are_refused_and_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_stands_for_one_principal_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = bench(directory.path()).await;
+    let key = register(&bench, "ciso", 11).await;
+    let size = bench.recorder.reader().size();
+    register(&bench, "ciso", 11).await;
+    assert_eq!(bench.recorder.reader().size(), size, "registered already, nothing is written");
+    let again = |sub: &str| {
+        let claims =
+            json!({"aud": bench.recorder.names().issuer, "sub": sub, "iat": bench.clock.wall_ms() / 1_000});
+        let proof = jws::sign(jws::KEY_PROOF, &claims, &key);
+        let key = Jwk::of(&key).to_json();
+        Registration { kind: PrincipalKind::Human, sub: sub.into(), key, proof, display: None }
+    };
+    let renamed = bench.recorder.register_principal(&again("x3"), PEER).await;
+    assert!(matches!(renamed, Err(RecorderError::KeyTaken(_))), "{renamed:?}");
+    bench.recorder.retire_principal(&Jwk::of(&key).thumbprint(), PEER).await.unwrap();
+    let revived = bench.recorder.register_principal(&again("ciso"), PEER).await;
+    assert!(matches!(revived, Err(RecorderError::KeyTaken(_))), "{revived:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_refusals_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let bench = bench(directory.path()).await;

@@ -89,7 +89,7 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
         keys: Keys { log: log_key(), issuer: SigningKey::from_bytes(&[2; 32]), kek: Zeroizing::new(KEK) },
         clock: Arc::new(Hands(clock.clone())),
         entropy: Arc::new(Seeded(Mutex::new(SeededRandom::new(1)))),
-        policy: (PolicySet::starter().unwrap(), "starter".into()),
+        policy: Some((PolicySet::starter().unwrap(), "starter".into())),
         peer: Peer { uid: 1000, pid: Some(42) },
         segment_bytes: None,
     };
