@@ -1177,8 +1177,8 @@ def log_keys(audit: Audit) -> list[LogKey]:
     if pinned:
         return pinned
     captured = audit.genesis("log_key")
-    if captured is None:
-        audit.find("log-key-missing", None, "no pinned key for this origin, and the log's own record is not opened")
+    if captured is None or audit.trust.log_keys:
+        audit.find("log-key-missing", None, "no pinned key is of this log, and its own record is not opened or not asked")
         return []
     audit.find("log-key-captured", None, "the log key is as the log states it; nobody pinned it")
     try:

@@ -345,6 +345,10 @@ impl<'a> Claims<'a> {
 
     fn typed<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, ClaimError> {
         let value = self.0.get(name).cloned().unwrap_or_default();
+        // a list would be taken for an object, member by member
+        if value.is_array() {
+            return Err(Self::wrong(name, "as the format says"));
+        }
         serde_json::from_value(value).map_err(|_| Self::wrong(name, "as the format says"))
     }
 

@@ -57,6 +57,9 @@ impl Jwk {
 
     /// Wraps a public key; nothing for a weak one, whose signatures prove nothing.
     pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        if !is_canonical(bytes) {
+            return None;
+        }
         VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).map(Self)
     }
 
@@ -87,6 +90,12 @@ impl Jwk {
     pub fn key(&self) -> &VerifyingKey {
         &self.0
     }
+}
+
+/// Whether the y coordinate is below the field's prime 2^255 - 19 (RFC 8032 §5.1.3): one key, one spelling.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = bytes;
+    !(last & 0x7f == 0x7f && middle.iter().all(|byte| *byte == 0xff) && *first >= 0xed)
 }
 
 impl fmt::Debug for Jwk {
@@ -251,6 +260,9 @@ mod tests {
         let mut identity = [0; 32];
         identity[0] = 1;
         assert!(Jwk::from_bytes(&identity).is_none());
+        let mut beyond = [0xff; 32];
+        (beyond[0], beyond[31]) = (0xf0, 0x7f);
+        assert!(Jwk::from_bytes(&beyond).is_none(), "a coordinate at or above the prime has another spelling");
     }
 
     proptest! {

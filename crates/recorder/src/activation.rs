@@ -1,5 +1,6 @@
 //! Policy comes into force by a logged event that pins every file of it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use evidence::{Digest, Kind};
@@ -10,7 +11,17 @@ use crate::draft::{Draft, Fields, Guard, Place};
 use crate::sequencing::Reply;
 use crate::{Active, Peer, Recorder, RecorderError};
 
+/// Compiled sets and where they came from, by digest.
+pub(crate) type Policies = BTreeMap<String, (Arc<PolicySet>, String)>;
+
 impl Recorder {
+    /// Keeps the set that is coming and the one that is in force, and no other.
+    fn keep_policy(&self, set: &Arc<PolicySet>, source: &str, in_force: Option<&str>) {
+        let mut policies = self.0.policies.write().unwrap_or_else(PoisonError::into_inner);
+        policies.retain(|digest, _| Some(digest.as_str()) == in_force);
+        policies.insert(set.digest(), (Arc::clone(set), source.to_owned()));
+    }
+
     /// Brings a policy set into force, unless it is already.
     pub async fn activate(
         &self,
@@ -20,6 +31,8 @@ impl Recorder {
     ) -> Result<Active, RecorderError> {
         let _turn = self.0.activation.lock().await;
         let previous = self.control().policy.clone();
+        // known before its entry is written: the moment the control state names it, decisions find it
+        self.keep_policy(&set, source, previous.as_ref().map(|(digest, _)| digest.as_str()));
         let in_force = previous.as_ref().filter(|(digest, _)| *digest == set.digest());
         let index = match in_force {
             Some((_, index)) => *index,
@@ -28,11 +41,16 @@ impl Recorder {
                 self.record_activation(&set, source, previous, peer).await?
             }
         };
-        let active = Active { set, source: source.to_owned(), index };
-        // Decisions made between the entry and this line still name the old set. They are made again: their draft
-        // names the log-level position from before the entry.
-        *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = active.clone();
-        Ok(active)
+        Ok(Active { set, source: source.to_owned(), index })
+    }
+
+    /// The policy set in force, as the control state says: what is decided now is decided under this one.
+    pub fn policy(&self) -> Result<Active, RecorderError> {
+        let missing = || RecorderError::Policy("no policy set is in force yet".into());
+        let (digest, index) = self.control().policy.clone().ok_or_else(missing)?;
+        let policies = self.0.policies.read().unwrap_or_else(PoisonError::into_inner);
+        let (set, source) = policies.get(&digest).cloned().ok_or_else(missing)?;
+        Ok(Active { set, source, index })
     }
 
     async fn record_activation(

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use evidence::delegation::{Pop, Source};
 use evidence::json;
+use evidence::label::Grade;
 use serde_json::{Map, Value};
 use verify::chain::{self, Act, Delegation, Failure, Step};
 
@@ -22,8 +23,6 @@ pub(crate) struct View {
     pub(crate) token: Option<String>,
     /// Position of the log-level chain.
     pub(crate) log_index: u64,
-    /// Whether this very proof was decided on before: whatever is found now, the first answer stands.
-    pub(crate) retry: bool,
     /// Who asks.
     pub(crate) peer: Peer,
     /// When the decision is made, ms.
@@ -49,12 +48,35 @@ pub struct Authorized {
     pub args_digest: Option<String>,
     /// The delegation, where it is one of this run and its signature holds.
     pub delegation: Option<Arc<Delegation>>,
-    /// The proof, where the holder made it for this act. Its counter is checked when the decision is sequenced.
+    /// The proof, where the holder signed it: its counter is used up then. That it is unused is checked when the
+    /// decision is sequenced.
     pub pop: Option<Pop>,
+    /// Whether the proof is for this act, now.
+    pub proven: bool,
     /// Thumbprint of the key that signed the proof.
     pub thumbprint: Option<String>,
     /// Why the act is not authorized.
     pub refusal: Option<Reason>,
+}
+
+impl RunFacts {
+    /// On whose authority and by whom an act is done: as the delegation it is done under says. A run can have several,
+    /// after a renewal or when somebody joined it.
+    pub(crate) fn of(view: &View, authorized: &Authorized) -> Self {
+        let Some(delegation) = &authorized.delegation else { return view.run.clone() };
+        let root = &delegation.root;
+        let grade = match root.source {
+            Source::KeyRequest { .. } => Grade::KeySigned,
+            Source::PeerCredentials { .. } => Grade::IssuerOnly,
+        };
+        Self {
+            id: view.run.id.clone(),
+            txn: evidence::id::text(&root.txn),
+            principal: root.principal.clone(),
+            grade: grade.as_str().to_owned(),
+            holder: root.holder.clone(),
+        }
+    }
 }
 
 /// Delegations whose signature has been checked, so that it is checked once.
@@ -79,6 +101,15 @@ impl Cache {
 }
 
 impl Recorder {
+    /// Looks at the state and checks the request against it. What is decided and recorded then speaks of the authority
+    /// of the very delegation that the act is done under.
+    pub(crate) fn looked(&self, request: &Request, peer: Peer) -> Result<(View, Authorized), RecorderError> {
+        let mut view = self.view(request, peer)?;
+        let authorized = self.authorize(&view, request);
+        view.run = RunFacts::of(&view, &authorized);
+        Ok((view, authorized))
+    }
+
     /// Looks up the run of a request.
     pub(crate) fn view(&self, request: &Request, peer: Peer) -> Result<View, RecorderError> {
         let control = self.control();
@@ -91,11 +122,8 @@ impl Recorder {
                 grade: run.grade.clone(),
                 holder: run.holder.clone(),
             },
-            token: run.delegations.get(&request.delegation).cloned(),
+            token: run.delegations.get(&request.delegation).map(|(token, _)| token.clone()),
             log_index: control.log_index,
-            retry: run
-                .answered(&evidence::id::text(&request.act_id))
-                .is_some_and(|answered| answered.pop == evidence::Digest::of(request.pop.as_bytes()).0),
             peer,
             at_ms: self.0.clock.wall_ms(),
         })
@@ -108,6 +136,7 @@ impl Recorder {
             args_digest: None,
             delegation: None,
             pop: None,
+            proven: false,
             thumbprint: None,
             refusal: request.malformed.clone(),
         };
@@ -119,9 +148,9 @@ impl Recorder {
     }
 
     fn establish(&self, view: &View, request: &Request, found: &mut Authorized) -> Result<(), Reason> {
-        let args = arguments(request.args.as_deref())?;
-        let digest = evidence::delegation::args_digest(&args);
-        let (args, digest) = (found.args.insert(args), found.args_digest.insert(digest));
+        let parsed = arguments(request.args.as_deref());
+        found.args = parsed.as_ref().ok().cloned();
+        found.args_digest = found.args.as_ref().map(evidence::delegation::args_digest);
         let token = view.token.as_deref().ok_or_else(|| {
             Reason::new(
                 "delegation-unknown",
@@ -131,19 +160,30 @@ impl Recorder {
         })?;
         let delegation = self.delegation(token).map_err(|failure| refusal(&failure))?;
         let delegation = found.delegation.insert(delegation);
+        // A proof that the holder signed uses up its counter even where the act is refused: otherwise refusals would
+        // leave holes until no later proof is within the window.
+        found.pop = Some(chain::signed_proof(delegation, &request.pop).map_err(|failure| refusal(&failure))?);
+        found.thumbprint = Some(delegation.root.cnf.thumbprint());
+        let args = parsed?;
         let act = Act {
             tool: &request.tool,
-            args: Some(args),
-            args_digest: digest,
+            args: Some(&args),
+            args_digest: found.args_digest.as_deref().unwrap_or_default(),
             act_id: request.act_id,
             at_ms: view.at_ms,
         };
-        // possession first: a proof that holds uses up its counter even where the act is refused
-        let pop = chain::possession(delegation, &request.pop, &act).map_err(|failure| refusal(&failure))?;
-        found.pop = Some(pop);
-        found.thumbprint = Some(delegation.root.cnf.thumbprint());
+        chain::possession(delegation, &request.pop, &act).map_err(|failure| refusal(&failure))?;
+        found.proven = true;
         self.in_force(delegation).map_err(|failure| refusal(&failure))?;
         chain::act(delegation, &request.pop, &act).map(drop).map_err(|failure| refusal(&failure))
+    }
+
+    /// Whether this very question was answered before: whatever is found now, the first answer stands.
+    pub(crate) fn is_retry(&self, request: &Request, authorized: &Authorized) -> bool {
+        let control = self.control();
+        let answered =
+            control.run(&request.run).and_then(|run| run.answered(&evidence::id::text(&request.act_id)));
+        answered.is_some_and(|answered| answered.asked == request.asked(authorized))
     }
 
     /// The delegation of a token, its signature checked once.

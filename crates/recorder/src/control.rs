@@ -18,8 +18,8 @@ use evidence::principal::Principal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use change::command_digest;
 pub use change::{Change, ChangeError};
+pub(crate) use change::{asked, command_digest};
 pub use run::{Answered, Head, OpenAct, Run};
 pub use snapshot::{SnapshotError, load, save};
 pub use window::Window;
@@ -62,6 +62,9 @@ pub struct Control {
     pub log_id: [u8; 32],
     /// `observed_ms` of the last entry.
     pub last_ms: u64,
+    /// Leaf hash of the last entry: a snapshot belongs to the log that has it there.
+    #[serde(with = "hex32")]
+    pub last_leaf: [u8; 32],
     /// The log-level chain.
     pub log: Head,
     /// Index of the last log-level entry: the position that decisions name.
@@ -127,6 +130,7 @@ impl Control {
         }
         self.size = index + 1;
         self.last_ms = entry.observed_ms;
+        self.last_leaf = leaf;
         if entry.run == LOG_LEVEL {
             self.log.extend(leaf);
             self.log_index = index;

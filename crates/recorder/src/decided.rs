@@ -1,19 +1,20 @@
 //! The decision: what the policy says about an authorized act, and the fields that record it.
 
+use evidence::Kind;
 use evidence::id::{self, Id};
 use evidence::label::Assurance;
 use evidence::limits::VALUE_SEALED_MAX_BYTES;
-use evidence::{Digest, Kind};
 use policy::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::authorize::{Authorized, View};
+use crate::control::asked;
 use crate::draft::{Draft, Fields, Guard, Place, long_value};
-use crate::limits::CORRELATORS_MAX_BYTES;
+use crate::limits::{CORRELATORS_MAX_BYTES, STALE_RETRIES_MAX};
 use crate::permit::{Answer, Reason, Refusal};
 use crate::sequencing::Reply;
-use crate::{Active, Recorder, RecorderError};
+use crate::{Active, Peer, Recorder, RecorderError};
 
 /// One proposed act, as an enforcement point saw it.
 #[derive(Debug, Clone)]
@@ -53,6 +54,12 @@ pub struct Request {
 impl Request {
     pub(crate) fn run_text(&self) -> String {
         id::text(&self.run)
+    }
+
+    /// Names the question: see [`crate::control::asked`].
+    pub(crate) fn asked(&self, authorized: &Authorized) -> [u8; 32] {
+        let args = authorized.args_digest.as_deref().unwrap_or_default();
+        asked([&self.pop, &self.delegation, &self.tool, &self.operation, args])
     }
 
     /// Whose refusals are counted together.
@@ -118,8 +125,13 @@ impl Decided {
 
 impl Recorder {
     /// Decides an act: nothing that is not authorized is put to the policy.
-    pub(crate) fn decide(&self, view: &View, request: &Request, authorized: &Authorized) -> Decided {
-        let policy = self.policy();
+    pub(crate) fn decide(
+        &self,
+        view: &View,
+        request: &Request,
+        authorized: &Authorized,
+    ) -> Result<Decided, RecorderError> {
+        let policy = self.policy()?;
         let class = policy.set.classify(&request.tool, request.definition_digest.as_deref());
         let class = serde_json::to_value(class).unwrap_or_default();
         let args_fit = request.args.as_deref().is_none_or(|args| args.len() <= VALUE_SEALED_MAX_BYTES);
@@ -132,7 +144,7 @@ impl Recorder {
             _ => None,
         };
         let reason = authorized.refusal.clone().or_else(|| refusal_of(outcome.as_ref()));
-        Decided { policy, outcome, class, reason, capture }
+        Ok(Decided { policy, outcome, class, reason, capture })
     }
 
     /// The draft of the decision's entry.
@@ -148,12 +160,13 @@ impl Recorder {
         let fields = act_fields(fields, request, authorized);
         let fields = verdict_fields(fields, view, decision);
         let item = self.0.sealer.item(Kind::Decided, place, fields)?;
-        let accepted = authorized.pop.as_ref().zip(authorized.thumbprint.clone());
+        let uses = authorized.pop.as_ref().zip(authorized.thumbprint.clone()).filter(|_| decision.allows());
         let guard = Guard::Decides {
             log_index: view.log_index,
+            policy: decision.policy.set.digest(),
             act_id: id::text(&request.act_id),
-            pop: Digest::of(request.pop.as_bytes()).0,
-            accepted: accepted.map(|(pop, thumbprint)| (thumbprint, pop.counter)),
+            asked: request.asked(authorized),
+            uses: uses.map(|(pop, thumbprint)| (thumbprint, pop.counter)),
         };
         Ok(Draft::one(guard, item))
     }
@@ -161,28 +174,30 @@ impl Recorder {
     /// Records the refusal of a proof that was used before.
     pub(crate) async fn refuse(
         &self,
-        view: &View,
         request: &Request,
         reason: Reason,
+        peer: Peer,
     ) -> Result<Answer, RecorderError> {
         if !self.may_record_refusal(&request.source(), &request.frame_digest) {
             return Ok(Answer::counted(reason));
         }
-        let mut authorized = self.authorize(view, request);
-        // the proof is evidence of the attempt, but it uses up nothing
-        (authorized.pop, authorized.refusal) = (None, Some(reason));
-        let decision = self.decide(view, request, &authorized);
         // a fresh act id: the first decision keeps the name that was tried again
-        let renamed = Request { act_id: self.new_id(), ..request.clone() };
-        let draft = self.decided_draft(view, &renamed, &authorized, &decision)?;
-        match self.append(draft).await? {
-            Reply::Written(written) => Ok(Answer::Refused(Refusal {
-                index: Some(written.first),
-                reason: decision.into_reason(),
-                receipt: written.receipts.into_iter().next(),
-            })),
-            _ => Ok(Answer::counted(decision.into_reason())),
+        let renamed = Request { act_id: self.new_id(), malformed: Some(reason), ..request.clone() };
+        for _ in 0..STALE_RETRIES_MAX {
+            let (view, mut authorized) = self.looked(&renamed, peer)?;
+            // the proof is evidence of the attempt, but it uses up nothing
+            authorized.pop = None;
+            let decision = self.decide(&view, &renamed, &authorized)?;
+            let draft = self.decided_draft(&view, &renamed, &authorized, &decision)?;
+            if let Reply::Written(written) = self.append(draft).await? {
+                return Ok(Answer::Refused(Refusal {
+                    index: Some(written.first),
+                    reason: decision.into_reason(),
+                    receipt: written.receipts.into_iter().next(),
+                }));
+            }
         }
+        Err(RecorderError::Busy)
     }
 }
 
@@ -262,7 +277,11 @@ fn principal_assurance(grade: &str) -> &'static str {
 
 fn identity_fields(view: &View, request: &Request, authorized: &Authorized) -> Fields {
     let run = &view.run;
-    let pop = if authorized.pop.is_some() { "verified" } else { "not-accepted" };
+    let pop = match (&authorized.pop, authorized.proven) {
+        (None, _) => "not-accepted",
+        (Some(_), false) => "signed",
+        (Some(_), true) => "verified",
+    };
     let credential = json!({
         "type": if run.grade == "key-signed" { "local-key" } else { "peer-cred" },
         "uid": view.peer.uid, "pid": view.peer.pid, "pop": pop,
@@ -281,7 +300,7 @@ fn identity_fields(view: &View, request: &Request, authorized: &Authorized) -> F
         .text("pop", &request.pop)
         .json("decided_at_ms", &json!(view.at_ms))
         .json("credential", &credential)
-        .json("enforcement_point", &request.enforcement_point)
+        .json("enforcement_point", &bounded(&request.enforcement_point))
         .json("correlators", &bounded(&request.correlators))
 }
 

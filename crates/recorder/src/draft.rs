@@ -29,16 +29,27 @@ pub(crate) enum Guard {
     None,
     /// The log is empty.
     Empty,
-    /// The run is not there yet.
-    NewRun,
+    /// The run is not there yet, and its task stands as it was found.
+    NewRun(RootFacts),
     /// The run is open, and this is the number of its next stream.
-    Joins { stream: u64 },
+    Joins { stream: u64, root: RootFacts },
+    /// The run is open and has this stream; a fresh root for it.
+    Renews(RootFacts),
     /// The run is open and has this stream.
     RunOpen,
     /// A decision made at this position of the log-level chain, under this proof.
-    Decides { log_index: u64, act_id: String, pop: [u8; 32], accepted: Option<(String, u64)> },
+    Decides {
+        log_index: u64,
+        policy: String,
+        act_id: String,
+        asked: [u8; 32],
+        /// Leaf key and counter of the proof that an allow uses up.
+        uses: Option<(String, u64)>,
+    },
     /// The outcome of an act that is open.
     Finishes { act_id: String, event: String },
+    /// `unknown` for an act that is still open.
+    Abandons { act_id: String },
     /// An outcome that comes too late, into a stream of its own.
     Late { act_id: String, event: String, stream: u64 },
     /// The manifest: the chains stand as listed, and no act is open.
@@ -49,6 +60,19 @@ pub(crate) enum Guard {
     NewKey { thumbprint: String },
     /// The key is in force.
     KeyInForce { thumbprint: String },
+}
+
+/// What a root delegation was issued on; it must still be so when it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RootFacts {
+    /// The client whose task it is, where one can be told.
+    pub(crate) client: Option<String>,
+    pub(crate) txn: String,
+    pub(crate) alias: String,
+    /// Digest of the command behind the alias.
+    pub(crate) command: String,
+    /// Thumbprint of the key that requested it.
+    pub(crate) kid: Option<String>,
 }
 
 /// One entry to be.
@@ -83,7 +107,11 @@ impl Draft {
     pub(crate) fn is_promised(&self) -> bool {
         matches!(
             self.guard,
-            Guard::Finishes { .. } | Guard::Late { .. } | Guard::Ends { .. } | Guard::Closes { .. }
+            Guard::Finishes { .. }
+                | Guard::Abandons { .. }
+                | Guard::Late { .. }
+                | Guard::Ends { .. }
+                | Guard::Closes { .. }
         )
     }
 }

@@ -100,7 +100,10 @@ impl Recorder {
                 Err(RecorderError::RunEnded(_) | RecorderError::RunUnknown(_)) => {
                     self.forget_lease(*run, *stream)
                 }
-                Err(error) => return Err(error),
+                // one run that cannot be ended now must not keep the others
+                Err(error) => {
+                    tracing::warn!(%error, run = id::text(run), stream, "a lost run could not be ended yet")
+                }
             }
         }
         Ok(expired.len())

@@ -98,7 +98,8 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     /// Written only by the sequencer thread, in `prepare`; everyone else reads.
     control: Arc<RwLock<Control>>,
-    policy: RwLock<Active>,
+    /// Compiled policy sets by digest; which one is in force, the control state says.
+    policies: RwLock<activation::Policies>,
     store: Store<Sequencing>,
     leases: Mutex<lease::Leases>,
     refusals: Mutex<refusals::Rates>,
@@ -113,10 +114,9 @@ impl Recorder {
     /// The same proof with the same `act_id` again is a retry: it gets the first answer and never a second permit.
     pub async fn begin(&self, request: Request, peer: Peer) -> Result<Answer, RecorderError> {
         for _ in 0..limits::STALE_RETRIES_MAX {
-            let view = self.view(&request, peer)?;
-            let authorized = self.authorize(&view, &request);
-            let decision = self.decide(&view, &request, &authorized);
-            let refused = !decision.allows() && !view.retry;
+            let (view, authorized) = self.looked(&request, peer)?;
+            let decision = self.decide(&view, &request, &authorized)?;
+            let refused = !decision.allows() && !self.is_retry(&request, &authorized);
             if refused && !self.may_record_refusal(&request.source(), &request.frame_digest) {
                 return Ok(Answer::counted(decision.into_reason()));
             }
@@ -126,7 +126,7 @@ impl Recorder {
             match self.append(draft).await? {
                 Reply::Written(written) => return Ok(self.answer(&request, decision, &written)),
                 Reply::Repeat(first) => return Ok(self.first_answer(&request, &first)),
-                Reply::Replayed(reason) => return self.refuse(&view, &request, reason).await,
+                Reply::Replayed(reason) => return self.refuse(&request, reason, peer).await,
                 // a run ended, a policy or a key changed between our look at the state and our turn: look again
                 Reply::Stale => {}
                 Reply::Late | Reply::Gone => return Err(RecorderError::RunEnded(request.run_text())),
@@ -148,11 +148,6 @@ impl Recorder {
     /// Reads the log.
     pub fn reader(&self) -> Reader {
         self.0.store.reader()
-    }
-
-    /// The policy set in force.
-    pub fn policy(&self) -> Active {
-        self.0.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes a snapshot of the control state, drains the queue, publishes and stops.

@@ -12,6 +12,12 @@ pub const REFUSAL_BURST: u32 = 32;
 pub const REFUSALS_PER_SECOND: u32 = 4;
 /// Answered acts of one run kept for retries.
 pub const RECENT_ACTS: usize = 1_024;
+/// How long a delegation that has ended is remembered, seconds.
+pub const ENDED_DELEGATION_KEPT_S: u64 = 3_600;
+/// Late outcomes of one act.
+pub const LATE_MAX: usize = 4;
+/// Acts listed in a manifest by id; more are counted and digested.
+pub const OPEN_ACTS_LISTED: usize = 256;
 /// Ended runs kept for late outcomes.
 pub const ENDED_RUNS: usize = 1_024;
 /// Tasks kept after their last use.
@@ -28,5 +34,5 @@ pub const SNAPSHOT_EVERY: u64 = 8_192;
 pub const DELEGATION_CACHE: usize = 4_096;
 /// Longest text of an outcome's detail, a gap's reason and the like, bytes.
 pub const TEXT_MAX_BYTES: usize = 2_048;
-/// Longest correlators (what client and agent say of themselves), bytes; longer ones are kept as their digest.
+/// Longest correlators (what client and agent say of themselves) and enforcement points, bytes; longer ones are kept as their digest.
 pub const CORRELATORS_MAX_BYTES: usize = 8_192;

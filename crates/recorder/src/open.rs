@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::control::{self, Change, Control};
 use crate::draft::{Draft, Guard, Sealer};
 use crate::sequencing::Sequencing;
-use crate::{Active, Clock, Entropy, Inner, Names, OpenError, Peer, Recorder, genesis};
+use crate::{Clock, Entropy, Inner, Names, OpenError, Peer, Recorder, genesis};
 
 /// The keys that speak for a log.
 pub struct Keys {
@@ -111,7 +111,7 @@ impl Recorder {
             clock: parts.clock,
             entropy: parts.entropy,
             control,
-            policy: RwLock::new(Active { set: Arc::clone(&set), source: source.clone(), index: 0 }),
+            policies: RwLock::default(),
             store,
             leases: Mutex::default(),
             refusals: Mutex::default(),
@@ -265,7 +265,9 @@ struct RecordedFile {
 fn rebuilt(snapshot: &Path, opener: &Opener) -> Result<Control, OpenError> {
     let size = opener.reader.size();
     let fits = |control: &Control| {
-        control.size <= size && opener.reader.log_id().is_none_or(|log_id| log_id == control.log_id)
+        let Some(last) = control.size.checked_sub(1).filter(|last| *last < size) else { return false };
+        // the entry that the snapshot ends with, not just a log of that length
+        opener.reader.entry(last).is_ok_and(|entry| evidence::entry::leaf_hash(&entry) == control.last_leaf)
     };
     let mut control = match control::load(snapshot) {
         Ok(known) => known.filter(fits).unwrap_or_default(),

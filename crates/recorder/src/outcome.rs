@@ -150,12 +150,21 @@ impl Recorder {
                 .map(|(id, _)| id.clone())
                 .collect()
         };
-        for act_id in acts.iter().filter_map(|text| id::parse(text)) {
+        let mut abandoned = Vec::new();
+        for (text, act_id) in acts.iter().filter_map(|text| Some((text, id::parse(text)?))) {
+            let Ok(act) = self.permitted(&run, &act_id) else { continue };
             let unknown =
                 Outcome { detail: Some(why.to_owned()), ..Outcome::bare(self.new_id(), Status::Unknown) };
-            self.finish(run, act_id, unknown)?.wait().await?;
+            let place = Place::harness(run, act.stream);
+            let item = self.0.sealer.item(Kind::Finished, place, unknown.fields(&act_id))?;
+            let item = item.caused_by(CauseRef::Leaf(act.leaf));
+            // an outcome that came in the meantime stands; then this one is not written
+            let reply = self.append(Draft::one(Guard::Abandons { act_id: text.clone() }, item)).await?;
+            if matches!(reply, Reply::Written(_)) {
+                abandoned.push(text.clone());
+            }
         }
-        Ok(acts)
+        Ok(abandoned)
     }
 
     /// The decision of an act that was permitted, whether it is still open or not.

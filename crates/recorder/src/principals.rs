@@ -85,7 +85,14 @@ impl Recorder {
     /// name, or after it was retired, it would make old answers say something new.
     fn known_key(&self, thumbprint: &str, principal: &Principal) -> Result<Option<u64>, RecorderError> {
         let control = self.control();
-        let Some(known) = control.keys.get(thumbprint) else { return Ok(None) };
+        let other = control.keys.values().find(|key| key.retired.is_none() && key.principal.same(principal));
+        let Some(known) = control.keys.get(thumbprint) else {
+            // a second key for a name would let whoever registers it speak as that principal
+            let Some(other) = other else { return Ok(None) };
+            let text =
+                format!("{} has a key in force since @{}: retire that one first", principal.sub, other.index);
+            return Err(RecorderError::KeyTaken(text));
+        };
         if let Some(retired) = known.retired {
             let text = format!("this key was retired at @{retired}: register a new one with --key FILE");
             return Err(RecorderError::KeyTaken(text));

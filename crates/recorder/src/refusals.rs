@@ -1,7 +1,7 @@
 //! Refusals are evidence too; above a rate per source they are counted in one entry (DESIGN invariant 4).
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use evidence::id::{self, Id, LOG_LEVEL};
 use evidence::{Digest, Kind};
@@ -49,6 +49,15 @@ struct Counted {
 
 const FULL: u64 = REFUSAL_BURST as u64 * 1_000;
 
+impl Rate {
+    fn refill(&mut self, monotonic_ms: u64) {
+        let elapsed = monotonic_ms.saturating_sub(self.refilled_ms);
+        self.tokens =
+            self.tokens.saturating_add(elapsed.saturating_mul(u64::from(REFUSALS_PER_SECOND))).min(FULL);
+        self.refilled_ms = monotonic_ms;
+    }
+}
+
 impl Rates {
     /// Whether one more refusal of this source is recorded by itself; otherwise it is counted here.
     fn admit(&mut self, source: &str, digest: &str, wall_ms: u64, monotonic_ms: u64) -> bool {
@@ -57,10 +66,7 @@ impl Rates {
             refilled_ms: monotonic_ms,
             counted: None,
         });
-        let elapsed = monotonic_ms.saturating_sub(rate.refilled_ms);
-        rate.tokens =
-            rate.tokens.saturating_add(elapsed.saturating_mul(u64::from(REFUSALS_PER_SECOND))).min(FULL);
-        rate.refilled_ms = monotonic_ms;
+        rate.refill(monotonic_ms);
         if rate.tokens >= 1_000 {
             rate.tokens -= 1_000;
             return true;
@@ -77,7 +83,26 @@ impl Rates {
         false
     }
 
-    fn take(&mut self, source: Option<&str>) -> Vec<(String, Counted)> {
+    /// Counts again what could not be written.
+    fn put_back(&mut self, source: String, counted: Counted, monotonic_ms: u64) {
+        let rate =
+            self.0.entry(source).or_insert(Rate { tokens: 0, refilled_ms: monotonic_ms, counted: None });
+        let merged = match rate.counted.take() {
+            None => counted,
+            Some(newer) => Counted {
+                count: counted.count + newer.count,
+                first_ms: counted.first_ms,
+                last_ms: newer.last_ms,
+                list: Digest::of_parts(&[&counted.list, &newer.list]).0,
+            },
+        };
+        rate.counted = Some(merged);
+    }
+
+    fn take(&mut self, source: Option<&str>, monotonic_ms: u64) -> Vec<(String, Counted)> {
+        for rate in self.0.values_mut() {
+            rate.refill(monotonic_ms);
+        }
         let wanted = |name: &str| source.is_none_or(|source| source == name);
         let taken = self
             .0
@@ -95,7 +120,7 @@ impl Recorder {
     /// Whether a refusal of this source is recorded by itself; otherwise it has been counted.
     pub(crate) fn may_record_refusal(&self, source: &str, digest: &str) -> bool {
         let (wall, monotonic) = (self.0.clock.wall_ms(), self.0.clock.monotonic_ms());
-        self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).admit(source, digest, wall, monotonic)
+        self.rates().admit(source, digest, wall, monotonic)
     }
 
     /// Records the refusal of something that could not become a decision. `None`: it was counted.
@@ -121,29 +146,46 @@ impl Recorder {
         }
     }
 
-    /// Writes down what was counted: of one source, or of all.
+    /// Writes down what was counted: of one source, or of all. What cannot be written now stays counted.
     pub async fn flush_refusals(&self, source: Option<&Id>) -> Result<(), RecorderError> {
         let source = source.map(id::text);
-        let taken = self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).take(source.as_deref());
+        let now = self.0.clock.monotonic_ms();
+        let taken = self.rates().take(source.as_deref(), now);
+        let mut failed = None;
         for (source, counted) in taken {
+            if failed.is_none() {
+                failed = self.write_counted(&source, &counted).await.err();
+            }
+            if failed.is_some() {
+                self.rates().put_back(source, counted, now);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Into the chain of its run while that is open, so that the run's evidence is complete; else at log level.
+    async fn write_counted(&self, source: &str, counted: &Counted) -> Result<(), RecorderError> {
+        let places = id::parse(source).map(|run| (Place::log(run, 0), Guard::RunOpen));
+        for (place, guard) in
+            places.into_iter().chain([(Place { run: LOG_LEVEL, ..Place::LOG }, Guard::None)])
+        {
             let fields = Fields::new()
                 .text("subtype", "refusals")
                 .json("count", &json!(counted.count))
                 .json("first_ms", &json!(counted.first_ms))
                 .json("last_ms", &json!(counted.last_ms))
                 .json("list_digest", &Value::from(Digest(counted.list).to_string()))
-                .text("source", &bounded(&source));
-            // into the chain of its run while that is open, so that the run's evidence is complete
-            let run = id::parse(&source)
-                .filter(|run| self.control().run(run).is_some_and(|run| run.ended.is_none()));
-            let (place, guard) = match run {
-                Some(run) => (Place::log(run, 0), Guard::RunOpen),
-                None => (Place { run: LOG_LEVEL, ..Place::LOG }, Guard::None),
-            };
+                .text("source", &bounded(source));
             let item = self.0.sealer.item(Kind::Observed, place, fields)?;
-            self.append(Draft::one(guard, item)).await?;
+            if matches!(self.append(Draft::one(guard, item)).await?, Reply::Written(_)) {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(RecorderError::LogUnavailable)
+    }
+
+    fn rates(&self) -> MutexGuard<'_, Rates> {
+        self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,9 +198,9 @@ mod tests {
         let mut rates = Rates::default();
         let admitted = (0..100).filter(|_| rates.admit("run", "sha256:00", 7, 1_000)).count();
         assert_eq!(admitted, 32);
-        let taken = rates.take(Some("run"));
+        let taken = rates.take(Some("run"), 1_000);
         assert_eq!(taken.first().map(|(_, counted)| counted.count), Some(68));
-        assert!(rates.take(None).is_empty());
+        assert!(rates.take(None, 1_000).is_empty());
         assert!(rates.admit("run", "sha256:00", 8, 1_250), "four a second come back");
         assert!(!rates.admit("run", "sha256:00", 8, 1_250));
         assert!(rates.admit("other", "sha256:00", 8, 1_250), "sources do not share");

@@ -13,8 +13,8 @@ use store::Receipt;
 use verify::chain::{self, Delegation};
 
 use crate::control::{Run, Task};
-use crate::draft::{CauseRef, Draft, Fields, Guard, Item, Place};
-use crate::limits::{PEER_ROOT_S, STALE_RETRIES_MAX, STREAMS_MAX};
+use crate::draft::{CauseRef, Draft, Fields, Guard, Item, Place, RootFacts};
+use crate::limits::{OPEN_ACTS_LISTED, PEER_ROOT_S, STALE_RETRIES_MAX, STREAMS_MAX};
 use crate::outcome::bounded;
 use crate::permit::Reason;
 use crate::refusals::Malformed;
@@ -113,7 +113,7 @@ impl Recorder {
                 Ok(identified) => identified,
                 Err(failure) => return Err(self.refuse_request(&open, failure, peer).await?),
             };
-            let place = self.run_place(&open)?;
+            let place = self.run_place(&open, &identified)?;
             let task = self.task(&open, &identified, peer, place.join)?;
             let (token, root) = match self.issue(&open, &identified, &task) {
                 Ok(issued) => issued,
@@ -121,8 +121,8 @@ impl Recorder {
             };
             let started = self.started_item(&open, &identified, &task, &root, place)?;
             let delegated = self.delegated_item(&open, &identified, &token, &root, place.of())?;
-            let draft =
-                Draft { guard: place.guard(), items: vec![started, delegated.caused_by(CauseRef::Previous)] };
+            let guard = place.guard(root_facts(&open, &identified, &task));
+            let draft = Draft { guard, items: vec![started, delegated.caused_by(CauseRef::Previous)] };
             // After a crash before this is durable the writer has no run and asks again; behind it the run waits out
             // its grace period and ends as lost.
             // before it is written, so that a caller that gives up leaves no run that nobody ends
@@ -172,8 +172,10 @@ impl Recorder {
             Err(failure) => return Err(self.refuse_request(&open, failure, peer).await?),
         };
         let item = self.delegated_item(&open, &identified, &token, &root, Place::harness(run, stream))?;
-        match self.append(Draft::one(Guard::RunOpen, item)).await? {
+        let facts = root_facts(&open, &identified, &task);
+        match self.append(Draft::one(Guard::Renews(facts), item)).await? {
             Reply::Written(written) => Ok(Renewal { token, root, index: written.first }),
+            Reply::Stale => Err(RecorderError::Busy),
             _ => Err(RecorderError::RunEnded(id::text(&run))),
         }
     }
@@ -232,6 +234,10 @@ impl Recorder {
         stream: u64,
         seen: Observation,
     ) -> Result<Option<u64>, RecorderError> {
+        if ["late-outcome", "refusals"].contains(&seen.subtype.as_str()) {
+            let text = format!("the subtype `{}` is the log's own: choose another", seen.subtype);
+            return Err(RecorderError::Invalid(text));
+        }
         let digest = seen.frame_digest.clone().unwrap_or_default();
         if seen.refusal && !self.may_record_refusal(&id::text(&run), &digest) {
             return Ok(None);
@@ -288,7 +294,7 @@ impl Recorder {
         Ok(RecorderError::RequestRefused { step: failure.step.name(), text: failure.text })
     }
 
-    fn run_place(&self, open: &OpenRun) -> Result<RunPlace, RecorderError> {
+    fn run_place(&self, open: &OpenRun, identified: &Identified) -> Result<RunPlace, RecorderError> {
         let Some(run) = open.join else {
             return Ok(RunPlace { run: self.new_id(), stream: 0, join: None });
         };
@@ -296,6 +302,10 @@ impl Recorder {
         let state = control.run(&run).ok_or_else(|| RecorderError::RunUnknown(id::text(&run)))?;
         if state.ended.is_some() {
             return Err(RecorderError::RunEnded(id::text(&run)));
+        }
+        if !state.principal.same(&identified.principal) || state.grade != identified.grade.as_str() {
+            let text = "the run acts on another authority: open a run of its own".to_owned();
+            return Err(RecorderError::RequestRefused { step: "request-binding", text });
         }
         if state.streams.len() >= STREAMS_MAX {
             return Err(RecorderError::RunFull(id::text(&run), "streams"));
@@ -467,7 +477,7 @@ impl Recorder {
             .json("children", &json!([]))
             .json("gaps", &json!(recorded_gaps.max(gaps)))
             .text("reason", &bounded(reason))
-            .json("open_actions", &json!(abandoned));
+            .json("open_actions", &listed_acts(abandoned));
         Ok((streams, self.0.sealer.item(Kind::RunEnded, Place::log(run, 0), fields)?))
     }
 }
@@ -519,10 +529,10 @@ impl RunPlace {
         Place::harness(self.run, self.stream)
     }
 
-    fn guard(self) -> Guard {
+    fn guard(self, root: RootFacts) -> Guard {
         match self.join {
-            Some(_) => Guard::Joins { stream: self.stream },
-            None => Guard::NewRun,
+            Some(_) => Guard::Joins { stream: self.stream, root },
+            None => Guard::NewRun(root),
         }
     }
 }
@@ -535,6 +545,16 @@ struct TaskFacts {
     holder: Holder,
 }
 
+fn root_facts(open: &OpenRun, identified: &Identified, task: &TaskFacts) -> RootFacts {
+    RootFacts {
+        client: task.client.clone(),
+        txn: task.txn.clone(),
+        alias: open.server.alias.clone(),
+        command: crate::control::command_digest(&json!({"command": open.server.command})),
+        kid: identified.request.as_ref().map(|request| request.request.key.clone()),
+    }
+}
+
 fn uid_of(identified: &Identified) -> u64 {
     identified.principal.sub.strip_prefix("uid:").and_then(|uid| uid.parse().ok()).unwrap_or_default()
 }
@@ -544,6 +564,15 @@ fn client_key(client: &Client, identified: &Identified, named: Option<&str>, pee
     let (pid, start) = (client.pid?, client.start?);
     let parts = json!([peer.uid, pid, start, identified.principal.iss, identified.principal.sub, named]);
     Some(Digest::of(&evidence::json::jcs(&parts)).hex())
+}
+
+/// Acts by id; many are counted and digested, because an entry has its limit.
+fn listed_acts(acts: &[String]) -> Value {
+    let listed = json!(acts);
+    if acts.len() <= OPEN_ACTS_LISTED {
+        return listed;
+    }
+    json!({"count": acts.len(), "digest": Digest::of(&evidence::json::jcs(&listed)).to_string()})
 }
 
 fn inferred_holder(client: &Client, peer: Peer) -> String {

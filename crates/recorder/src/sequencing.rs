@@ -10,8 +10,8 @@ use store::{NewEntry, Prepare, Receipt};
 
 use crate::Clock;
 use crate::control::{self, Control, Run};
-use crate::draft::{Draft, Fields, Guard, Item, Place, Sealer};
-use crate::limits::{CLOCK_JUMP_MS, OPEN_ACTS_MAX, SNAPSHOT_EVERY, STREAMS_MAX};
+use crate::draft::{Draft, Fields, Guard, Item, Place, RootFacts, Sealer};
+use crate::limits::{CLOCK_JUMP_MS, LATE_MAX, OPEN_ACTS_MAX, SNAPSHOT_EVERY, STREAMS_MAX};
 use crate::permit::Reason;
 
 /// What became of a draft.
@@ -106,11 +106,14 @@ impl Sequencing {
     /// Records a wall clock that was moved, before anything else is written under the new time.
     fn check_clock(&mut self, control: &mut Control, out: &mut Vec<NewEntry>) {
         let (wall, monotonic) = (self.clock.wall_ms(), self.clock.monotonic_ms());
-        let Some((last_wall, last_monotonic)) = self.looked.replace((wall, monotonic)) else { return };
-        let expected = last_wall + monotonic.saturating_sub(last_monotonic);
-        if wall.abs_diff(expected) <= CLOCK_JUMP_MS || control.size == 0 {
+        let looked = self.looked.replace((wall, monotonic));
+        let expected = looked.map_or(wall, |(wall, then)| wall + monotonic.saturating_sub(then));
+        // at the first look, and for many small steps, the log's own last time shows that the clock was moved back
+        let behind = wall.saturating_add(CLOCK_JUMP_MS) < control.last_ms;
+        if control.size == 0 || (wall.abs_diff(expected) <= CLOCK_JUMP_MS && !behind) {
             return;
         }
+        let expected = if behind { expected.max(control.last_ms) } else { expected };
         let fields = Fields::new()
             .json("before_ms", &json!(expected))
             .json("after_ms", &json!(wall))
@@ -156,26 +159,33 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
     match &draft.guard {
         Guard::None => Ok(()),
         Guard::Empty => fresh(control.size == 0),
-        Guard::NewRun => fresh(run.is_none()),
-        Guard::Joins { stream } => {
+        Guard::NewRun(root) => fresh(run.is_none() && stands(control, root)),
+        Guard::Joins { stream, root } => {
             let run = open(run)?;
-            fresh(run.next_stream() == *stream && run.streams.len() < STREAMS_MAX)
+            fresh(run.next_stream() == *stream && run.streams.len() < STREAMS_MAX && stands(control, root))
         }
-        Guard::RunOpen => {
+        Guard::Renews(root) => has_stream(run, item).and_then(|()| fresh(stands(control, root))),
+        Guard::RunOpen => has_stream(run, item),
+        Guard::Decides { log_index, policy, act_id, asked, uses } => {
             let run = open(run)?;
-            if run.streams.contains_key(&item.stream) { Ok(()) } else { Err(Reply::Gone) }
-        }
-        Guard::Decides { log_index, act_id, pop, accepted } => {
-            let run = open(run)?;
-            repeated(run, act_id, pop)?;
+            repeated(run, act_id, asked)?;
             fresh(control.log_index == *log_index && run.open.len() < OPEN_ACTS_MAX)?;
-            unused(control, accepted.as_ref())?;
+            fresh(control.policy.as_ref().is_some_and(|(digest, _)| digest == policy))?;
+            unused(control, uses.as_ref())?;
             in_time(item, now_ms)
+        }
+        Guard::Abandons { act_id } => {
+            let run = run.ok_or(Reply::Gone)?;
+            if run.open.contains_key(act_id) { Ok(()) } else { Err(Reply::Late) }
         }
         Guard::Finishes { act_id, event } => finishes(run.ok_or(Reply::Gone)?, act_id, event),
         Guard::Late { act_id, event, stream } => {
             let run = run.ok_or(Reply::Gone)?;
             late_repeated(run, act_id, event)?;
+            let late = run.answered(act_id).map_or(0, |answered| answered.late.len());
+            if late >= LATE_MAX || run.streams.len() >= STREAMS_MAX {
+                return Err(Reply::Gone);
+            }
             fresh(run.next_stream() == *stream)
         }
         Guard::Ends { streams } => {
@@ -197,10 +207,32 @@ fn fresh(holds: bool) -> Result<(), Reply> {
     if holds { Ok(()) } else { Err(Reply::Stale) }
 }
 
-/// The same proof with the same act again is a retry; another proof for a decided act is not.
-fn repeated(run: &Run, act_id: &str, pop: &[u8; 32]) -> Result<(), Reply> {
+fn has_stream(run: Option<&Run>, item: &Item) -> Result<(), Reply> {
+    if open(run)?.streams.contains_key(&item.stream) { Ok(()) } else { Err(Reply::Gone) }
+}
+
+/// Whether what a root was issued on is still so: its task, the alias in it, the key that asked for it.
+fn stands(control: &Control, root: &RootFacts) -> bool {
+    let task = root.client.as_ref().and_then(|client| control.tasks.get(client));
+    let same_task = task.is_none_or(|task| {
+        let command = task.aliases.get(&root.alias);
+        task.txn == root.txn && command.is_none_or(|command| *command == root.command)
+    });
+    same_task && root.kid.as_ref().is_none_or(|kid| control.key(kid).is_some())
+}
+
+/// The same question with the same proof again is a retry; anything else for a decided act is not, and neither is a
+/// question whose act has ended.
+fn repeated(run: &Run, act_id: &str, asked: &[u8; 32]) -> Result<(), Reply> {
     let Some(answered) = run.answered(act_id) else { return Ok(()) };
-    if answered.pop == *pop {
+    if answered.allowed && answered.finished.is_some() {
+        return Err(Reply::Replayed(Reason::new(
+            "act-finished",
+            "pop-replayed",
+            "this act was decided before and has its outcome",
+        )));
+    }
+    if answered.asked == *asked {
         return Err(Reply::Repeat(First {
             index: answered.index,
             leaf: answered.leaf,
@@ -210,7 +242,7 @@ fn repeated(run: &Run, act_id: &str, pop: &[u8; 32]) -> Result<(), Reply> {
     Err(Reply::Replayed(Reason::new(
         "act-decided",
         "pop-replayed",
-        "this act was decided before, with another proof",
+        "this act was decided before, and not this question",
     )))
 }
 

@@ -1,6 +1,7 @@
 //! The recorder over a real store: real files, real syncs, a hand clock.
 
 mod acts;
+mod attacks;
 mod lives;
 
 use std::path::Path;

@@ -358,10 +358,11 @@ pub fn source_of(request: &str) -> Source {
     Source::KeyRequest { kid: signed.kid().to_owned(), jti, digest: signed.digest() }
 }
 
-/// A signed object of type `typ` after a change to its claims, signed again with `key`.
-pub fn resigned(token: &str, typ: &str, key: &SigningKey, change: impl FnOnce(&mut Value)) -> String {
+/// A signed object of type `typ` with another value at a place of its claims (a JSON pointer), signed again.
+pub fn resigned(token: &str, typ: &str, key: &SigningKey, place: &str, value: Value) -> String {
     let mut claims = Value::Object(Signed::parse(token, typ).unwrap().unverified().clone());
-    change(&mut claims);
+    let (parent, name) = place.rsplit_once('/').unwrap();
+    claims.pointer_mut(parent).unwrap()[name] = value;
     jws::sign(typ, &claims, key)
 }
 

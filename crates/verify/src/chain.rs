@@ -125,10 +125,16 @@ pub fn act(delegation: &Delegation, pop: &str, act: &Act<'_>) -> Result<Proven, 
     Ok(Proven { pop, arguments_checked })
 }
 
-/// Checks the holder's proof alone: shape, signature, binding, time. That the act is in scope is [`act`]'s to say.
-pub fn possession(delegation: &Delegation, pop: &str, act: &Act<'_>) -> Result<Pop, Failure> {
+/// Checks that the delegation's holder signed a proof, whatever it is about: its counter is used up then.
+pub fn signed_proof(delegation: &Delegation, pop: &str) -> Result<Pop, Failure> {
     let (signed, pop) = parse_pop(pop)?;
     proven_by_holder(&signed, &delegation.root)?;
+    Ok(pop)
+}
+
+/// Checks the holder's proof alone: shape, signature, binding, time. That the act is in scope is [`act`]'s to say.
+pub fn possession(delegation: &Delegation, pop: &str, act: &Act<'_>) -> Result<Pop, Failure> {
+    let pop = signed_proof(delegation, pop)?;
     let expected = Binding {
         issuer: &delegation.root.issuer,
         leaf: &delegation.digest,
@@ -150,7 +156,23 @@ pub(crate) fn parse_signed_delegation(token: &str) -> Result<Signed, Failure> {
 /// Claims and rules of a root delegation; its signature is not checked yet.
 pub(crate) fn parse_root(signed: &Signed) -> Result<Delegation, Failure> {
     let root = Root::parse(signed.unverified()).map_err(|error| malformed_delegation(&error))?;
+    if !are_plain(signed, &["prin", "hld"]) {
+        let text = "the delegation is not an acceptable one: its principal or holder is no object of strings";
+        return Err(failure(Step::DelegationMalformed, text));
+    }
     Ok(Delegation { root, digest: signed.digest() })
+}
+
+/// Whether these members of `deeds`, where they are there, are objects of strings (and an absent key perhaps null).
+///
+/// Reading JSON into types also takes lists for objects and objects for words, which the format does not.
+fn are_plain(signed: &Signed, names: &[&str]) -> bool {
+    let own = signed.unverified().get("deeds");
+    let is_plain = |value: &Value| {
+        let members = value.as_object();
+        members.is_some_and(|members| members.values().all(|value| value.is_string() || value.is_null()))
+    };
+    names.iter().filter_map(|name| own?.get(*name)).all(is_plain)
 }
 
 fn malformed_delegation(why: &dyn std::error::Error) -> Failure {
@@ -192,6 +214,9 @@ pub(crate) fn parse_request(token: &str, issuer: &str) -> Result<(Signed, RootRe
     };
     let signed = Signed::parse(token, jws::ROOT_REQUEST).map_err(|error| wrong(error.to_string()))?;
     let request = RootRequest::parse(signed.unverified()).map_err(|error| wrong(error.to_string()))?;
+    if !are_plain(&signed, &["hld"]) {
+        return Err(wrong("its holder is no object of strings".into()));
+    }
     if request.key != signed.kid() {
         return Err(wrong("its issuer is not the key that it names as its signer".into()));
     }

@@ -32,6 +32,8 @@ pub enum Change {
         token: String,
         /// Thumbprint of the bound key.
         thumbprint: String,
+        /// The first second at which it no longer holds.
+        exp: u64,
     },
     /// An act was decided.
     Decided {
@@ -39,9 +41,9 @@ pub enum Change {
         act_id: String,
         /// Whether it may go.
         allowed: bool,
-        /// SHA-256 of the proof of possession.
-        pop: [u8; 32],
-        /// Thumbprint of the leaf key, where its proof was accepted.
+        /// What was asked, and with which proof: see [`asked`].
+        asked: [u8; 32],
+        /// Thumbprint of the leaf key, where it signed the proof: the counter is used up then.
         thumbprint: Option<String>,
         /// The proof's counter.
         counter: u64,
@@ -54,6 +56,8 @@ pub enum Change {
         act_id: String,
         /// Event id of the outcome.
         event: String,
+        /// Whether nobody knows what came of it.
+        unknown: bool,
     },
     /// An outcome came after the act's outcome had been set to unknown.
     LateOutcome {
@@ -103,9 +107,12 @@ impl Change {
             Kind::RunStarted => run_started(&fields),
             Kind::Delegated => delegated(&fields),
             Kind::Decided => decided(&fields),
-            Kind::Finished => {
-                Ok(Self::Finished { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) })
-            }
+            Kind::Finished => Ok(Self::Finished {
+                act_id: fields.get("act_id")?,
+                event: id::text(&entry.event_id),
+                unknown: fields.get::<String>("status")? == "unknown",
+            }),
+
             Kind::Observed if fields.get::<String>("subtype")? == "late-outcome" => {
                 Ok(Self::LateOutcome { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) })
             }
@@ -153,6 +160,7 @@ fn delegated(fields: &Fields<'_>) -> Result<Change, ChangeError> {
         digest: fields.get("digest")?,
         token: fields.get("token")?,
         thumbprint: holder.key,
+        exp: fields.get("exp")?,
     })
 }
 
@@ -160,18 +168,33 @@ fn decided(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let verdict: String = fields.get("verdict")?;
     let allowed = verdict == "allow";
     let pop: Option<String> = fields.optional("pop")?;
-    // only a proof that verified uses up its counter, so that nobody can burn the counters of another
+    // only a proof that its holder signed uses up its counter, so that nobody can burn the counters of another
     let credential: Value = fields.get("credential")?;
-    let verified = credential.get("pop").and_then(Value::as_str) == Some("verified");
-    let accepted = pop.as_deref().filter(|_| verified).map(proof).transpose()?;
+    let signed = matches!(credential.get("pop").and_then(Value::as_str), Some("verified" | "signed"));
+    let accepted = pop.as_deref().filter(|_| signed).map(proof).transpose()?;
+    let (chain, tool): (String, String) = (fields.get("chain")?, fields.get("tool")?);
+    let (operation, args): (String, Option<String>) =
+        (fields.get("operation")?, fields.optional("args_digest")?);
     Ok(Change::Decided {
         act_id: fields.get("act_id")?,
         allowed,
-        pop: pop.as_deref().map_or([0; 32], |pop| Digest::of(pop.as_bytes()).0),
+        asked: asked([
+            pop.as_deref().unwrap_or_default(),
+            &chain,
+            &tool,
+            &operation,
+            args.as_deref().unwrap_or_default(),
+        ]),
         counter: accepted.as_ref().map_or(0, |(_, counter)| *counter),
         thumbprint: accepted.map(|(thumbprint, _)| thumbprint),
         at_ms: fields.get("decided_at_ms")?,
     })
+}
+
+/// Names what was asked: proof, delegation, tool, operation and digest of the arguments. Only the very same question is
+/// a retry; the same proof for anything else is a replay.
+pub(crate) fn asked(parts: [&str; 5]) -> [u8; 32] {
+    Digest::of(&evidence::json::jcs(&Value::from(parts.map(Value::from).to_vec()))).0
 }
 
 fn proof(token: &str) -> Result<(String, u64), ChangeError> {

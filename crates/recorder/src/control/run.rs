@@ -51,9 +51,11 @@ pub struct Answered {
     pub leaf: [u8; 32],
     /// Whether it was permitted.
     pub allowed: bool,
-    /// SHA-256 of the proof it came with.
+    /// What was asked, and with which proof.
     #[serde(with = "hex32")]
-    pub pop: [u8; 32],
+    pub asked: [u8; 32],
+    /// Its outcome is unknown, so a late one may still come.
+    pub unknown: bool,
     /// Event id and index of its outcome, once there.
     pub finished: Option<(String, u64)>,
     /// Event id and index of outcomes that came too late.
@@ -79,8 +81,8 @@ pub struct Run {
     pub open: BTreeMap<String, OpenAct>,
     /// Acts decided lately, oldest first.
     pub recent: VecDeque<Answered>,
-    /// Root delegations by token digest.
-    pub delegations: BTreeMap<String, String>,
+    /// Root delegations by token digest: token, and the first second at which it no longer holds.
+    pub delegations: BTreeMap<String, (String, u64)>,
     /// Thumbprints of the keys bound to them.
     pub keys: BTreeSet<String>,
     /// Gap entries so far.
@@ -100,35 +102,53 @@ impl Run {
         self.streams.last_key_value().map_or(0, |(last, _)| last + 1)
     }
 
+    /// Forgets the oldest answers beyond the limit: never that of an open act, and one that a late outcome may still
+    /// come for only when there is no other.
+    fn forget(&mut self) {
+        while self.recent.len() > limits::RECENT_ACTS {
+            let open = |answered: &Answered| self.open.contains_key(&answered.act_id);
+            let known = self.recent.iter().position(|answered| !answered.unknown && !open(answered));
+            let Some(oldest) = known.or_else(|| self.recent.iter().position(|answered| !open(answered)))
+            else {
+                return;
+            };
+            self.recent.remove(oldest);
+        }
+    }
+
     pub(super) fn apply(&mut self, index: u64, entry: &Entry, leaf: [u8; 32], change: Change) {
         match change {
-            Change::Delegated { digest, token, thumbprint } => {
-                self.delegations.insert(digest, token);
+            Change::Delegated { digest, token, thumbprint, exp } => {
+                // one that ended a while ago can only be refused; without it the refusal says so too
+                let oldest = (entry.observed_ms / 1_000).saturating_sub(limits::ENDED_DELEGATION_KEPT_S);
+                self.delegations.retain(|_, (_, exp)| *exp >= oldest);
+                self.delegations.insert(digest, (token, exp));
                 self.keys.insert(thumbprint);
             }
-            Change::Decided { act_id, allowed, pop, .. } => {
+            Change::Decided { act_id, allowed, asked, .. } => {
                 if allowed {
                     self.open.insert(act_id.clone(), OpenAct { index, leaf, stream: entry.stream });
                 }
+                let (finished, late, unknown) = (None, Vec::new(), false);
                 self.recent.push_back(Answered {
                     act_id,
                     index,
                     leaf,
                     allowed,
-                    pop,
-                    finished: None,
-                    late: Vec::new(),
+                    asked,
+                    unknown,
+                    finished,
+                    late,
                 });
-                while self.recent.len() > limits::RECENT_ACTS {
-                    self.recent.pop_front();
-                }
+                self.forget();
             }
-            Change::Finished { act_id, event } => {
+            Change::Finished { act_id, event, unknown } => {
                 self.open.remove(&act_id);
                 if let Some(answered) =
                     self.recent.iter_mut().rev().find(|answered| answered.act_id == act_id)
                 {
                     answered.finished = Some((event, index));
+                    answered.unknown = unknown;
                 }
             }
             Change::LateOutcome { act_id, event } => {

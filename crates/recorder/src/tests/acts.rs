@@ -112,7 +112,6 @@ async fn what_is_not_authorized_is_refused_and_recorded_with_the_step() {
     let not_object = Request { args: Some("[1]".into()), ..base() };
     let no_token = Request { delegation: "unknown".into(), ..base() };
     let bad_proof = Request { pop: "x.y.z".into(), ..base() };
-    let other_server = bench.call_of(&run, "read_file", &json!({}), 0, bench.recorder.new_id());
     for (request, step) in [
         (other_tool, "pop-binding"),
         (other_args, "pop-binding"),
@@ -128,8 +127,10 @@ async fn what_is_not_authorized_is_refused_and_recorded_with_the_step() {
         assert_eq!(bench.field(index, "reason").unwrap()["step"], step);
         assert!(refused.receipt.is_some());
     }
-    // none of those used up the counter
-    bench.allowed(other_server).await.leased();
+    // the holder signed some of those, so their counter is used up, and only that one
+    let again = bench.call(&run, "read_file", &json!({}), 0);
+    assert_eq!(bench.refused(again).await.reason.code, "proof-replayed");
+    bench.allowed(bench.call(&run, "read_file", &json!({}), 1)).await.leased();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,3 +125,22 @@ fn a_claimed_length_allocates_nothing() {
     out.array(1).map(3).uint(0).uint(0).uint(1).bytes(b"").uint(2).array(usize::MAX);
     assert!(matches!(Bundle::decode_content(&out.finish()), Err(BundleError::Malformed(_))));
 }
+
+#[test]
+fn an_opened_value_is_limited_at_the_boundary() {
+    let with = |len: usize| {
+        let fields = Some(vec![Shown::Opened { salt: [0; 16], value: vec![b' '; len] }]);
+        Bundle {
+            origin: String::new(),
+            log_id: [0; 32],
+            checkpoint: Vec::new(),
+            items: vec![Item { index: 0, entry: Vec::new(), path: Vec::new(), fields }],
+            subject: None,
+            earlier: None,
+        }
+    };
+    let longest = with(OPENED_VALUE_MAX_BYTES);
+    assert_eq!(Bundle::decode(&longest.encode()), Ok(longest));
+    let longer = with(OPENED_VALUE_MAX_BYTES + 1).encode();
+    assert!(matches!(Bundle::decode(&longer), Err(BundleError::Malformed(_))));
+}

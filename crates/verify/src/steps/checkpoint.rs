@@ -84,7 +84,8 @@ fn select_keys(
     if !pinned.is_empty() {
         return (pinned, Check::VerifiedPinned);
     }
-    if genesis.has_log_key {
+    // who pins a key says whose log it must be: the log's own word is no answer to that
+    if genesis.has_log_key && trust.log_keys.is_empty() {
         findings.whole(
             Code::LogKeyCaptured,
             "the log's key is taken from the log itself: this proves that the bundle fits together, not whose log it \
@@ -99,7 +100,8 @@ fn select_keys(
     findings.whole(
         Code::LogKeyMissing,
         format!(
-            "no key of the log `{}` is known, so nothing here can be verified: pin the operator's log key",
+            "no key of the log `{}` is pinned or may be taken from it, so nothing here can be verified: it is another log \
+             than the one you pinned, or pin the key that its operator publishes",
             origin.escape_debug()
         ),
     );

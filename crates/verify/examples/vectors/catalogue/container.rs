@@ -9,7 +9,10 @@ use tlog::note;
 use super::{Scene, Vector, failed, vector, whole};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [unreadable(), digest(), checkpoints(), captured_keys(), earlier()].into_iter().flatten().collect()
+    [unreadable(), digest(), malformed_checkpoints(), checkpoints(), captured_keys(), earlier()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn unreadable() -> Vec<Vector> {
@@ -109,90 +112,86 @@ fn signed(text: &str, log: &LogBuilder) -> Vec<u8> {
     note::sign(text, &log.origin, &log.log_key).unwrap_or_default().into_bytes()
 }
 
-fn checkpoints() -> Vec<Vector> {
+fn malformed_checkpoints() -> Vec<Vector> {
     let (scene, _) = Scene::ended();
     let log = &scene.log;
     let with = |checkpoint: Vec<u8>| Parts { checkpoint, ..log.bundle() };
-    let head =
-        |origin: &str| Checkpoint { origin: origin.to_owned(), size: log.size(), root: log.root(log.size()) };
-    let extended = signed(&format!("{}one line more\n", head(&log.origin).to_text()), log);
-    let elsewhere = signed(&head("elsewhere.test/log").to_text(), log);
-    let other_key = note::sign(&head(&log.origin).to_text(), &log.origin, &signing_key("nobody"));
-    let real = log.checkpoint(log.size());
-    let smaller = log.checkpoint(log.size() - 1);
-    let (text, _) = real.split_once("\n\n").unwrap_or_default();
-    let root = text.rsplit_once('\n').unwrap_or_default().1;
-    let (_, signature) = smaller.split_once("\n\n").unwrap_or_default();
-    let transplanted = format!("{text}\n\n{signature}");
-    let huge = signed(&format!("{}\n{}\n{root}\n", log.origin, 1_u64 << 63), log);
-    let nameless = note::sign(&head("elsewhere.test/log").to_text(), &log.origin, &signing_key("nobody"));
-    let malformed_earlier = Parts {
-        earlier: Some((log.checkpoint(3).into_bytes(), log.consistency(3))),
-        ..with(extended.clone())
+    let one = |name, about, checkpoint: &[u8]| {
+        failed(name, about, log, &with(checkpoint.to_vec()), &[whole("checkpoint-malformed")])
     };
+    let extended = signed(&format!("{}one line more\n", head(log, &log.origin)), log);
+    let elsewhere = head(log, "elsewhere.test/log");
+    let root = head(log, &log.origin).lines().last().unwrap_or_default().to_owned();
+    let huge = signed(&format!("{}\n{}\n{root}\n", log.origin, 1_u64 << 63), log);
+    let nameless = note::sign(&elsewhere, &log.origin, &signing_key("nobody")).unwrap_or_default();
+    let earlier = Some((log.checkpoint(3).into_bytes(), log.consistency(3)));
     vec![
-        failed(
-            "checkpoint-size",
-            "A checkpoint of 2^63 entries.",
-            log,
-            &with(huge),
-            &[whole("checkpoint-malformed")],
+        one("checkpoint-extension", "A checkpoint with an extension line.", &extended),
+        one(
+            "checkpoint-origin",
+            "The log's key signed a checkpoint of another log.",
+            &signed(&elsewhere, log),
         ),
-        failed(
+        one("checkpoint-size", "A checkpoint of 2^63 entries.", &huge),
+        one(
             "checkpoint-no-note",
             "Bytes that are no signed note: there is no signature to check.",
-            log,
-            &with(b"no note".to_vec()),
-            &[whole("checkpoint-malformed")],
+            b"no note",
         ),
         failed(
             "checkpoint-malformed-unsigned",
             "A checkpoint of another log, signed under this one's name with another key.",
             log,
-            &with(nameless.unwrap_or_default().into_bytes()),
+            &with(nameless.into_bytes()),
             &[whole("checkpoint-malformed"), whole("checkpoint-signature")],
         ),
         failed(
             "checkpoint-malformed-earlier",
             "A malformed checkpoint extends no earlier one.",
             log,
-            &malformed_earlier,
+            &Parts { earlier, ..with(extended) },
             &[whole("checkpoint-malformed"), whole("earlier")],
         ),
-        failed(
-            "checkpoint-extension",
-            "A checkpoint with an extension line.",
-            log,
-            &with(extended),
-            &[whole("checkpoint-malformed")],
-        ),
-        failed(
-            "checkpoint-origin",
-            "The log's key signed a checkpoint of another log.",
-            log,
-            &with(elsewhere),
-            &[whole("checkpoint-malformed")],
-        ),
+    ]
+}
+
+/// The text of the log's checkpoint, under an origin.
+fn head(log: &LogBuilder, origin: &str) -> String {
+    Checkpoint { origin: origin.to_owned(), size: log.size(), root: log.root(log.size()) }.to_text()
+}
+
+fn checkpoints() -> Vec<Vector> {
+    let (scene, _) = Scene::ended();
+    let log = &scene.log;
+    let with = |checkpoint: Vec<u8>| Parts { checkpoint, ..log.bundle() };
+    let other_key = note::sign(&head(log, &log.origin), &log.origin, &signing_key("nobody"));
+    let real = log.checkpoint(log.size());
+    let smaller = log.checkpoint(log.size() - 1);
+    let (text, _) = real.split_once("\n\n").unwrap_or_default();
+    let (_, signature) = smaller.split_once("\n\n").unwrap_or_default();
+    let transplanted = format!("{text}\n\n{signature}");
+    let signature = [whole("checkpoint-signature")];
+    vec![
         failed(
             "checkpoint-other-key",
             "Signed under the log's name with another key.",
             log,
             &with(other_key.unwrap_or_default().into_bytes()),
-            &[whole("checkpoint-signature")],
+            &signature,
         ),
         failed(
             "checkpoint-signature",
             "The signature of another checkpoint of the same log.",
             log,
             &with(transplanted.into_bytes()),
-            &[whole("checkpoint-signature")],
+            &signature,
         ),
         failed(
             "checkpoint-pinned-other",
             "The key that is pinned for this log is not the one that signed.",
             log,
             &log.bundle(),
-            &[whole("checkpoint-signature")],
+            &signature,
         )
         .trusting(vec![super::good::other_key(log)], Vec::new()),
     ]
@@ -227,6 +226,14 @@ fn captured_keys() -> Vec<Vector> {
             &hidden,
             &[whole("log-key-missing"), super::at(1, "withheld")],
         ),
+        failed(
+            "log-key-other",
+            "A key is pinned, and it is that of another log.",
+            log,
+            &log.bundle(),
+            &[whole("log-key-missing")],
+        )
+        .trusting(vec![LogBuilder::empty("elsewhere").vkey().to_string()], Vec::new()),
         one(
             "log-key-unknown",
             "No key is pinned, and the log states that it does not know its own.",

@@ -10,7 +10,7 @@ use testkit::{Draft, resigned, source_of};
 use super::{READ, Scene, Vector, at, failed};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [roots(), limits(), requests(), bindings()].into_iter().flatten().collect()
+    [roots(), claims(), scopes(), requests(), bindings(), holders()].into_iter().flatten().collect()
 }
 
 /// Records a delegation at 5 after changes to its request and itself.
@@ -113,21 +113,21 @@ fn roots() -> Vec<Vector> {
     ]
 }
 
-/// Records at 5 a delegation from the operating system's word, after a change to its claims, signed again.
-fn changed(change: impl FnOnce(&mut Value)) -> Scene {
+/// Records at 5 a delegation from the operating system's word, with another claim at one place, signed again.
+fn changed(place: &str, value: Value) -> Scene {
     recorded(|scene, draft| {
         let root = scene.log.root_delegation(&scene.run, Source::PeerCredentials { uid: 1_000 });
         let token =
-            resigned(&root.sign(&scene.log.issuer_key), jws::DELEGATION, &scene.log.issuer_key, change);
+            resigned(&root.sign(&scene.log.issuer_key), jws::DELEGATION, &scene.log.issuer_key, place, value);
         draft.with("token", &json!(token)).without("digest").without("request")
     })
 }
 
-/// Records at 5 a delegation on a request after a change to the claims of that, signed again.
-fn changed_request(change: impl FnOnce(&mut Value)) -> Scene {
+/// Records at 5 a delegation on a request with another claim in that, signed again.
+fn changed_request(place: &str, value: Value) -> Scene {
     recorded(|scene, draft| {
         let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
-        let asked = resigned(&request, jws::ROOT_REQUEST, &scene.person.key, change);
+        let asked = resigned(&request, jws::ROOT_REQUEST, &scene.person.key, place, value);
         let source = match source_of(&request) {
             Source::KeyRequest { kid, jti, .. } => {
                 Source::KeyRequest { kid, jti, digest: testkit::token_digest(&asked) }
@@ -139,67 +139,85 @@ fn changed_request(change: impl FnOnce(&mut Value)) -> Scene {
     })
 }
 
-/// Each limit of format §6, one past its boundary.
-fn limits() -> Vec<Vector> {
-    let malformed = |name, about, change: &dyn Fn(&mut Value)| {
-        let (log, parts) = changed(change).close();
-        // nobody vouches for what is malformed, not even the operating system
-        failed(name, about, &log, &parts, &[at(5, "delegation-malformed")])
-    };
-    let tools = |name, about, tools: Value| {
-        malformed(name, about, &|claims| claims["authorization_details"][0]["tools"] = tools.clone())
-    };
+/// A delegation with one claim that makes it malformed.
+fn malformed(name: &'static str, description: &'static str, place: &str, value: Value) -> Vector {
+    let (log, parts) = changed(place, value).close();
+    // nobody vouches for what is malformed, not even the operating system
+    failed(name, description, &log, &parts, &[at(5, "delegation-malformed")])
+}
+
+fn claims() -> Vec<Vector> {
+    let upper = json!("01900000-0000-7000-8000-00000000000A");
+    let other_key = json!("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+    vec![
+        malformed(
+            "delegation-long",
+            "A signed object of more than 16,384 bytes.",
+            "/more",
+            json!("x".repeat(16_384)),
+        ),
+        malformed("delegation-empty-text", "A delegation for no purpose.", "/deeds/purpose", json!("")),
+        malformed(
+            "delegation-long-text",
+            "A purpose of 4,097 bytes.",
+            "/deeds/purpose",
+            json!("x".repeat(4_097)),
+        ),
+        malformed("delegation-upper-case", "A delegation whose id is in upper case.", "/jti", upper),
+        malformed(
+            "delegation-fraction",
+            "A time with a fraction of a second.",
+            "/iat",
+            json!(1_794_999_999.5),
+        ),
+        malformed(
+            "delegation-holder-key",
+            "A holder with another key than the one it is bound to.",
+            "/deeds/hld/key",
+            other_key,
+        ),
+        malformed(
+            "delegation-principal-member",
+            "A principal with a member that no principal has.",
+            "/deeds/prin/mail",
+            json!("alice@v0.test"),
+        ),
+        malformed(
+            "delegation-principal-list",
+            "A principal that is a list of what its members would be.",
+            "/deeds/prin",
+            json!(["human", "deeds://v0.test/log", "alice"]),
+        ),
+        malformed(
+            "delegation-kind-object",
+            "A kind that is an object named after it.",
+            "/deeds/hld/kind",
+            json!({"agent": null}),
+        ),
+    ]
+}
+
+/// Each limit of a scope (format §6), one past its boundary.
+fn scopes() -> Vec<Vector> {
+    let tools = |name, about, tools: Value| malformed(name, about, "/authorization_details/0/tools", tools);
     let row = |row: Value| json!({READ: row});
     let wildcard = json!({"constraint_type": "wildcard"});
     let many = |count: u32, value: &Value| -> Value {
         (0..count).map(|n| (format!("s#{n}"), value.clone())).collect::<Map<_, _>>().into()
     };
     let one_of = |values: Value| row(json!({"path": {"constraint_type": "one_of", "values": values}}));
-    let long = "x".repeat(4_097);
+    let long = format!("s#{}", "x".repeat(1_023));
     vec![
-        malformed("delegation-long", "A signed object of more than 16,384 bytes.", &|claims| {
-            claims["more"] = json!("x".repeat(16_384));
-        }),
-        malformed("delegation-empty-text", "A delegation for no purpose.", &|claims| {
-            claims["deeds"]["purpose"] = json!("");
-        }),
-        malformed("delegation-long-text", "A purpose of 4,097 bytes.", &|claims| {
-            claims["deeds"]["purpose"] = json!(long);
-        }),
-        malformed("delegation-upper-case", "A delegation whose id is in upper case.", &|claims| {
-            claims["jti"] = json!("01900000-0000-7000-8000-00000000000A");
-        }),
-        malformed("delegation-fraction", "A time with a fraction of a second.", &|claims| {
-            claims["iat"] = json!(1_794_999_999.5);
-        }),
-        malformed(
-            "delegation-holder-key",
-            "A holder with another key than the one it is bound to.",
-            &|claims| {
-                claims["deeds"]["hld"]["key"] = json!("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
-            },
-        ),
-        malformed(
-            "delegation-principal-member",
-            "A principal with a member that no principal has.",
-            &|claims| {
-                claims["deeds"]["prin"]["mail"] = json!("alice@v0.test");
-            },
-        ),
         tools("scope-no-tools", "A scope without tools.", json!({})),
         tools("scope-many-tools", "A scope of 257 tools.", many(257, &json!({}))),
         tools("scope-many-arguments", "65 constrained arguments of one tool.", row(many(65, &wildcard))),
         tools("scope-many-values", "A choice of 257 values.", one_of((0..257).collect())),
         tools("scope-no-values", "A choice of no values.", one_of(json!([]))),
-        tools("scope-long-string", "A value of 4,097 bytes.", one_of(json!([long]))),
+        tools("scope-long-string", "A value of 4,097 bytes.", one_of(json!(["x".repeat(4_097)]))),
         tools("scope-tool-space", "A tool URI with a space.", json!({"stdio:fs#read file": {}})),
         tools("scope-tool-hash", "A tool URI with two number signs.", json!({"stdio:fs#read#file": {}})),
         tools("scope-tool-bare", "A tool without its server.", json!({"read_file": {}})),
-        tools(
-            "scope-tool-long",
-            "A tool URI of 1,025 bytes.",
-            json!({format!("s#{}", "x".repeat(1_023)): {}}),
-        ),
+        tools("scope-tool-long", "A tool URI of 1,025 bytes.", json!({long: {}})),
     ]
 }
 
@@ -238,10 +256,9 @@ fn requests() -> Vec<Vector> {
         let token = scene.log.root_delegation(&scene.run, source_of(&request)).sign(&scene.log.issuer_key);
         draft.with("token", &json!(token)).without("digest").with("request", &json!(request))
     });
-    let holder = changed_request(|claims| {
-        claims["deeds"]["hld"] = json!({"id": "helper", "kind": "agent", "key": ""})
-    });
-    let id = changed_request(|claims| claims["jti"] = json!("01900000-0000-7000-8000-00000000000A"));
+    let holder = changed_request("/deeds/hld", json!({"id": "helper", "kind": "agent", "key": ""}));
+    let kind = changed_request("/deeds/hld", json!({"id": "helper", "kind": {"agent": null}}));
+    let id = changed_request("/jti", json!("01900000-0000-7000-8000-00000000000A"));
     vec![
         one(
             "request-holder-members",
@@ -249,6 +266,7 @@ fn requests() -> Vec<Vector> {
             holder,
             "request-malformed",
         ),
+        one("request-holder-kind", "A request whose holder's kind is an object.", kind, "request-malformed"),
         one("request-upper-case", "A request whose id is in upper case.", id, "request-malformed"),
         one("request-null", "The principal's request is missing.", null, "request-missing"),
         one("request-absent", "The entry has no request at all.", absent, "request-missing"),
@@ -297,9 +315,6 @@ fn bindings() -> Vec<Vector> {
     let tenant = issued(|request| request.tenant = "other".into(), |_| {});
     let purpose = issued(|_| {}, |root| root.purpose = "something else".into());
     let task = issued(|request| request.txn = Some([7; 16]), |_| {});
-    let holder =
-        issued(|request| request.holder = Some(("somebody".to_owned(), PrincipalKind::Agent)), |_| {});
-    let unsaid = issued(|request| request.holder = Some(("helper".to_owned(), PrincipalKind::Agent)), |_| {});
     let bound = issued(
         |_| {},
         |root| {
@@ -342,17 +357,25 @@ fn bindings() -> Vec<Vector> {
             "request-binding",
         ),
         one("binding-task", "The request names another task.", task, "request-binding"),
+        one(
+            "binding-key",
+            "The delegation is bound to another key than was asked for.",
+            bound,
+            "request-binding",
+        ),
+    ]
+}
+
+fn holders() -> Vec<Vector> {
+    let holder =
+        issued(|request| request.holder = Some(("somebody".to_owned(), PrincipalKind::Agent)), |_| {});
+    let unsaid = issued(|request| request.holder = Some(("helper".to_owned(), PrincipalKind::Agent)), |_| {});
+    vec![
         one("binding-holder", "The request names another holder.", holder, "request-binding"),
         one(
             "binding-assurance",
             "The request names the holder, and the delegation does not say that it did.",
             unsaid,
-            "request-binding",
-        ),
-        one(
-            "binding-key",
-            "The delegation is bound to another key than was asked for.",
-            bound,
             "request-binding",
         ),
     ]

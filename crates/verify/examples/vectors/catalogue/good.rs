@@ -15,6 +15,7 @@ pub(super) fn vectors() -> Vec<Vector> {
     [
         actions(),
         shown(),
+        constrained(),
         runs(),
         vec![peer(), named_holder(), boundaries(), unknown_kinds(), unknown_values(), earlier()],
         limits(),
@@ -69,14 +70,6 @@ fn shown() -> Vec<Vector> {
         notes.push(at(8, "manifest-withheld"));
         notes
     };
-    let mut constrained = Scene::started();
-    constrained.run.scope =
-        scope(&json!({"stdio:fs#read_file": {"path": {"constraint_type": "prefix", "prefix": "/srv/"}}}));
-    constrained.log.delegate(&mut constrained.run, &constrained.person);
-    let call = constrained.read();
-    constrained.log.act(&mut constrained.run, &call);
-    let (constrained, parts) = constrained.close();
-    let hidden = constrained.bundle_showing(|_, name| name != "args");
     vec![
         verified(
             "nothing-shown",
@@ -120,6 +113,19 @@ fn shown() -> Vec<Vector> {
             &but(Kind::Decided, "chain"),
             &[at(6, "withheld"), at(6, "decision-withheld")],
         ),
+    ]
+}
+
+fn constrained() -> Vec<Vector> {
+    let mut constrained = Scene::started();
+    constrained.run.scope =
+        scope(&json!({"stdio:fs#read_file": {"path": {"constraint_type": "prefix", "prefix": "/srv/"}}}));
+    constrained.log.delegate(&mut constrained.run, &constrained.person);
+    let call = constrained.read();
+    constrained.log.act(&mut constrained.run, &call);
+    let (constrained, parts) = constrained.close();
+    let hidden = constrained.bundle_showing(|_, name| name != "args");
+    vec![
         verified(
             "arguments-constrained",
             "The delegation constrains an argument, and the call fits.",
