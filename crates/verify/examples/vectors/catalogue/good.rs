@@ -50,8 +50,6 @@ fn actions() -> Vec<Vector> {
         verified("action-denied", "A call that was refused: its decision is evidence too.", &denied_log, &denied_parts.about("action", refused.act_id), &[]),
         verified("two-log-keys", "Two keys are pinned under the log's name; one of them signed.", log, &log.bundle(), &[])
             .trusting(vec![other_key(log), log.vkey().to_string()], Vec::new()),
-        verified("other-log-key", "A key of another log is pinned, which says nothing about this one.", log, &log.bundle(), &[whole("log-key-captured")])
-            .trusting(vec![LogBuilder::empty("elsewhere").vkey().to_string()], Vec::new()),
     ]
 }
 
