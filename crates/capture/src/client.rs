@@ -67,6 +67,14 @@ impl ClientError {
         }
     }
 
+    /// What went wrong, without a word on whether a request arrived: for where none was sent.
+    pub(crate) fn without_doubt(&self) -> String {
+        match self {
+            Self::Lost(why) => format!("the connection was lost: {why}"),
+            other => other.to_string(),
+        }
+    }
+
     /// The code of an [`ClientError::Api`] error.
     pub fn code(&self) -> Option<&str> {
         if let Self::Api { code, .. } = self { Some(code) } else { None }

@@ -49,6 +49,8 @@ pub const LEASE_SILENCE: Duration = Duration::from_secs(15);
 pub const RETRY_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause between two tries.
 pub const RETRY_MAX: Duration = Duration::from_secs(2);
+/// How long a call waits for a deeds server that is away, once per outage, before it is refused.
+pub const RECONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long a result waits for its outcome to be recorded before the caller is told that it is withheld.
 pub const RESULT_HOLD: Duration = Duration::from_mins(1);
 /// How long a wrapped server may take to exit after its input closed, and again after SIGTERM.

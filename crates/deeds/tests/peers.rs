@@ -177,16 +177,8 @@ fn the_second_verifier_agrees_on_every_vector() {
     };
     let vectors = root().join("vectors/v0");
     println!("{}", run(&["--vectors", vectors.to_str().unwrap()]));
-    let small = std::fs::read_dir(&vectors).unwrap().map(|entry| entry.unwrap().path()).filter(|path| {
-        let verified = std::fs::read_to_string(path.with_extension("json"))
-            .is_ok_and(|text| text.contains("\"verified\""));
-        let short = path.metadata().is_ok_and(|meta| meta.len() <= 8 * 1_024);
-        path.extension().is_some_and(|extension| extension == "deeds") && verified && short
-    });
-    let mut flipped = 0;
-    for path in small {
-        println!("{}", run(&["--flip", path.to_str().unwrap()]));
-        flipped += 1;
+    // every byte of two bundles that verify; the Rust test does the same with every small vector
+    for name in ["genesis-alone", "action-pinned"] {
+        println!("{}", run(&["--flip", vectors.join(name).with_extension("deeds").to_str().unwrap()]));
     }
-    assert!(flipped > 0, "there is a small vector that verifies");
 }

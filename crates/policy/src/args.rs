@@ -9,6 +9,11 @@
 //! Strings that name paths (see [`is_path_key`]) have a tag `<name>.norm` besides: the path in the
 //! normal form of [`normalise_path`], which is the one that policies should compare. A call whose
 //! path has no normal form is refused, and so is one whose own arguments would occupy such a name.
+//!
+//! An array of paths (`paths`, or one under a name of a path) has `<name>.norm` for all of them at once: a line
+//! break, each element's normal form and a line break after it. So `"*\n/srv/secret/*"` asks whether any of them
+//! is under `/srv/secret`, however many there are. Where that tag is, a line break inside an element refuses the
+//! call: it could pass one path off as two, or hide where one begins.
 
 use std::collections::BTreeMap;
 
@@ -86,15 +91,7 @@ impl Walk<'_> {
                 self.put(name, text)
             }
             Value::String(text) => self.text(name, role, text),
-            Value::Array(items) => {
-                check_depth(&name, depth)?;
-                self.put(format!("{name}.count"), items.len().to_string())?;
-                let role = if role == Role::Plain { Role::Plain } else { Role::Path };
-                for (at, item) in items.iter().enumerate() {
-                    self.value(format!("{name}[{at}]"), role, item, depth + 1)?;
-                }
-                Ok(())
-            }
+            Value::Array(items) => self.array(&name, role, items, depth).map(drop),
             Value::Object(members) => {
                 check_depth(&name, depth)?;
                 for (key, member) in members {
@@ -109,15 +106,49 @@ impl Walk<'_> {
         }
     }
 
+    /// The normal form of every path in the array, those of arrays inside it too, each with a line break after it;
+    /// nothing when the elements are no paths.
+    fn array(&mut self, name: &str, role: Role, items: &[Value], depth: usize) -> Result<String, Refusal> {
+        check_depth(name, depth)?;
+        self.put(format!("{name}.count"), items.len().to_string())?;
+        let of_items = if role == Role::Plain { Role::Plain } else { Role::Path };
+        let mut lines = String::new();
+        for (at, item) in items.iter().enumerate() {
+            let of_item = format!("{name}[{at}]");
+            match item {
+                Value::Array(inner) => lines.push_str(&self.array(&of_item, of_items, inner, depth + 1)?),
+                Value::String(text) if of_items == Role::Path => {
+                    lines.push_str(&self.line(&of_item, text)?);
+                    self.text(of_item, of_items, text)?;
+                }
+                other => self.value(of_item, of_items, other, depth + 1)?,
+            }
+        }
+        if of_items == Role::Path {
+            self.put(format!("{name}.norm"), format!("\n{lines}"))?;
+        }
+        Ok(lines)
+    }
+
+    /// The normal form of one path among several, and a line break.
+    fn line(&self, name: &str, text: &str) -> Result<String, Refusal> {
+        let norm = self.normal_form(name, text)?;
+        if norm.contains('\n') {
+            return Err(refuse_path(name, text, "contains a line break; name such a path alone"));
+        }
+        Ok(format!("{norm}\n"))
+    }
+
     fn text(&mut self, name: String, role: Role, text: &str) -> Result<(), Refusal> {
         if role == Role::Path {
-            let norm = normalise_path(text, self.root).map_err(|error| {
-                let (shown, name) = (shorten(text, 120), shorten(&name, 120));
-                Refusal::new(reason::PATH_ESCAPES, format!("argument `{name}`: path `{shown}` {error}"))
-            })?;
+            let norm = self.normal_form(&name, text)?;
             self.put(format!("{name}.norm"), norm)?;
         }
         self.put(name, text.to_owned())
+    }
+
+    fn normal_form(&self, name: &str, text: &str) -> Result<String, Refusal> {
+        normalise_path(text, self.root).map_err(|error| refuse_path(name, text, &error.to_string()))
     }
 
     fn put(&mut self, name: String, value: String) -> Result<(), Refusal> {
@@ -150,6 +181,11 @@ fn check_depth(name: &str, depth: usize) -> Result<(), Refusal> {
     }
     let text = format!("argument `{}` is nested deeper than {ARG_DEPTH_MAX}", shorten(name, 120));
     Err(Refusal::new(reason::ARGS_LIMIT, text))
+}
+
+fn refuse_path(name: &str, path: &str, why: &str) -> Refusal {
+    let (name, path) = (shorten(name, 120), shorten(path, 120));
+    Refusal::new(reason::PATH_ESCAPES, format!("argument `{name}`: path `{path}` {why}"))
 }
 
 fn refuse_reserved(name: &str) -> Refusal {

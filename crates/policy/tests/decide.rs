@@ -123,6 +123,85 @@ fn a_directory_forbids_writing_under_a_path_and_nowhere_else() {
 }
 
 #[test]
+fn one_rule_forbids_any_of_several_paths() {
+    let set = set(&format!(
+        r#"{PERMIT}
+        @id("no-secrets")
+        forbid (principal, action, resource)
+        when {{
+            context.args.hasTag("paths.norm") &&
+            (context.args.getTag("paths.norm") like "*\n/srv/secret\n*" ||
+             context.args.getTag("paths.norm") like "*\n/srv/secret/*")
+        }};"#
+    ));
+    let read = |paths: &[&str]| {
+        let args = json!({ "paths": paths });
+        decide(&set, &ActionRequest { root: Some("/srv/open"), ..act("stdio:fs#read_multiple_files", &args) })
+    };
+    for paths in [
+        &["/srv/secret/key"][..],
+        &["/srv/open/a", "/srv/secret/key"],
+        &["/srv/secret/key", "/srv/open/a"],
+        &["a", "/srv/open/../secret/key", "b"],
+        &["a", "/srv//./secret/x/../key"],
+        &["/srv/secret/"],
+        &["/srv/secret", "b"],
+    ] {
+        let decision = read(paths);
+        assert_eq!(code(&decision), reason::FORBIDDEN, "{paths:?}");
+        assert_eq!(decision.determining, ["no-secrets"]);
+    }
+    for paths in [&["../secret/key"][..], &["a", "~/x"], &["a", "/ok\n/b"], &["a", ""]] {
+        assert_eq!(code(&read(paths)), reason::PATH_ESCAPES, "{paths:?}");
+    }
+    for paths in [&[][..], &["a", "b"], &["/srv/secrets", "/srv/secret/../open/a"], &["/tmp/srv/secret/key"]]
+    {
+        assert_eq!(read(paths).verdict, Verdict::Allow, "{paths:?}");
+    }
+}
+
+/// The files of the set that `docs/policy.md` explains; each block begins with a comment that names its file.
+fn documented() -> PolicySet {
+    let page = include_str!("../../../docs/policy.md");
+    let blocks = page.split("```").filter_map(|block| {
+        let text = block.strip_prefix("cedar\n").or_else(|| block.strip_prefix("toml\n"))?;
+        let path = text.lines().next()?.split(' ').next_back()?;
+        Some(PolicyFile { path: path.to_owned(), text: text.to_owned() })
+    });
+    PolicySet::from_files(blocks.collect()).unwrap()
+}
+
+#[test]
+fn the_documented_set_decides_as_documented() {
+    let set = documented();
+    assert_eq!(set.warnings(), []);
+    let decide = |tool: &str, args: Value| {
+        let decision = decide(&set, &act(tool, &args));
+        (decision.verdict, decision.determining.join(","))
+    };
+    let write = |path: &str| decide("stdio:fs#write_file", json!({ "path": path }));
+    let read = |paths: &[&str]| decide("stdio:fs#read_multiple_files", json!({ "paths": paths }));
+    let allowed = (Verdict::Allow, "allow-rest".to_owned());
+    let denied = |policy: &str| (Verdict::Deny, policy.to_owned());
+    assert_eq!(write("/srv/www/index.html"), allowed);
+    assert_eq!(write("/srv/www/../releases/1.0"), denied("releases-are-final"));
+    assert_eq!(write("/srv/releases/"), denied("releases-are-final"));
+    assert_eq!(decide("stdio:fs#write_file", json!({})), denied("releases-are-final"));
+    assert_eq!(write("/srv/secret/key"), denied("no-secrets"));
+    assert_eq!(read(&["/srv/a", "/srv/secret/key"]), denied("no-secrets"));
+    assert_eq!(read(&["/srv/a/../secret", "/srv/b"]), denied("no-secrets"));
+    assert_eq!(read(&["/srv/releases/1.0", "/srv/a"]), allowed);
+    assert_eq!(decide("stdio:mail#send", json!({ "to": "x" })), denied("no-external"));
+    assert_eq!(decide("stdio:other#any", json!({})), denied("no-external"));
+    let starter = PolicySet::starter().unwrap();
+    let floor = |set: &PolicySet| {
+        let ids: Vec<String> = set.policies().iter().map(|policy| policy.id.clone()).collect();
+        ids.into_iter().filter(|id| id.starts_with("floor.")).collect::<Vec<_>>()
+    };
+    assert_eq!(floor(&set), floor(&starter));
+}
+
+#[test]
 fn the_starter_set_allows_and_marks_the_unclassified() {
     let set = PolicySet::starter().unwrap();
     let decision = decide_args(&set, &json!({ "path": "/x" }));

@@ -44,25 +44,28 @@ pub(crate) fn load(bodies: &Path, index: u64) -> Result<BodyBundle, ReadError> {
     let path = bundle_path(bodies, index);
     let advice = "restore the bundle from a backup; entries and proofs do not depend on it";
     let bytes = files::read_needed(&path, MAX_BODY_BUNDLE_BYTES, advice)?;
-    Ok(BodyBundle::decode(bytes)
-        .map_err(|(offset, problem)| Damage::new(&path, crate::bytes::to_u64(offset), problem, advice))?)
+    Ok(BodyBundle::decode(bytes).map_err(|(offset, problem)| match offset {
+        Some(offset) => Damage::at(&path, crate::bytes::to_u64(offset), problem, advice),
+        None => Damage::somewhere(&path, problem, advice),
+    })?)
 }
 
 impl BodyBundle {
-    fn decode(bytes: Vec<u8>) -> Result<Self, (usize, &'static str)> {
-        let (content, hash) = bytes.split_last_chunk::<32>().ok_or((0, "the bundle is cut"))?;
+    /// The error says where, if that is known, and what.
+    fn decode(bytes: Vec<u8>) -> Result<Self, (Option<usize>, &'static str)> {
+        let (content, hash) = bytes.split_last_chunk::<32>().ok_or((None, "the bundle is cut"))?;
         if Sha256::digest(content).as_slice() != hash {
-            return Err((content.len(), "the SHA-256 of the bundle is wrong"));
+            return Err((None, "the SHA-256 of the bundle is wrong"));
         }
         let mut cursor = Cursor::new(content);
         let mut bodies = Vec::with_capacity(usize::from(TILE_WIDTH));
         for _ in 0..TILE_WIDTH {
             let length = cursor.u32().and_then(|length| usize::try_from(length).ok());
             let span = length.and_then(|length| cursor.span(length));
-            bodies.push(span.ok_or((cursor.at(), "the bundle ends inside a body"))?);
+            bodies.push(span.ok_or((Some(cursor.at()), "the bundle ends inside a body"))?);
         }
         if !cursor.is_done() {
-            return Err((cursor.at(), "the bundle goes on after its last body"));
+            return Err((Some(cursor.at()), "the bundle goes on after its last body"));
         }
         Ok(Self { bytes, bodies })
     }

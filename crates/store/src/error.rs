@@ -1,5 +1,6 @@
 //! Errors: what happened, to which file, what to do next.
 
+use core::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,21 +37,38 @@ pub(crate) fn doing<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::E
 
 /// A file whose content is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is damaged at byte {offset}: {problem}; {advice}", path.display())]
+#[error("`{}` is {problem}; {advice}", path.display())]
 pub struct Damage {
-    /// Which file.
+    /// Which file; a directory where no single file can be named.
     pub path: PathBuf,
-    /// Where in it, as closely as is known.
-    pub offset: u64,
-    /// What is wrong there.
+    /// Where in it, where that is known.
+    pub offset: Option<u64>,
+    /// What is wrong: `missing`, or `damaged` with the place where it is known, and how.
     pub problem: String,
     /// What to do about it.
     pub advice: &'static str,
 }
 
 impl Damage {
-    pub(crate) fn new(path: &Path, offset: u64, problem: impl Into<String>, advice: &'static str) -> Self {
-        Self { path: path.to_owned(), offset, problem: problem.into(), advice }
+    /// Something is wrong at a byte of the file.
+    pub(crate) fn at(path: &Path, offset: u64, how: impl Display, advice: &'static str) -> Self {
+        let problem = format!("damaged at byte {offset}: {how}");
+        Self { offset: Some(offset), ..Self::that_is(path, problem, advice) }
+    }
+
+    /// Something is wrong in the file; where is not known.
+    pub(crate) fn somewhere(path: &Path, how: impl Display, advice: &'static str) -> Self {
+        Self::that_is(path, format!("damaged: {how}"), advice)
+    }
+
+    /// The file is not there.
+    pub(crate) fn missing(path: &Path, advice: &'static str) -> Self {
+        Self::that_is(path, "missing".to_owned(), advice)
+    }
+
+    /// The path "is …".
+    pub(crate) fn that_is(path: &Path, problem: String, advice: &'static str) -> Self {
+        Self { path: path.to_owned(), offset: None, problem, advice }
     }
 }
 

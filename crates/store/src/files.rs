@@ -195,7 +195,7 @@ pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
 /// where it is not.
 pub(crate) fn read_needed(path: &Path, limit: u64, advice: &'static str) -> Result<Vec<u8>, ReadError> {
     let bytes = read_optional(path, limit)?;
-    Ok(bytes.ok_or_else(|| Damage::new(path, 0, "the file is missing", advice))?)
+    Ok(bytes.ok_or_else(|| Damage::missing(path, advice))?)
 }
 
 /// As [`read_needed`]; `None` when there is no such file.

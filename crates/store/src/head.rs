@@ -73,7 +73,7 @@ pub(crate) fn load(path: &Path) -> Result<Head, ReadError> {
     };
     let advice = "restore it from a backup that is not older than the last checkpoint that anybody saw";
     Ok(Head::decode(&bytes)
-        .ok_or_else(|| Damage::new(path, 0, "it is not a head, or its hash is wrong", advice))?)
+        .ok_or_else(|| Damage::somewhere(path, "it is not a head, or its hash is wrong", advice))?)
 }
 
 /// Replaces the head if it still is what this process knows. Durable on return.

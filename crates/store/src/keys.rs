@@ -74,19 +74,23 @@ impl KeyTable {
     pub(crate) fn read(&self, index: u64) -> Result<KeySlot, ReadError> {
         let offset = index * to_u64(RECORD);
         let mut record = [0; RECORD];
-        self.read_existing(&mut record, offset)?;
         let advice = "restore the key table from a backup and erase again what was erased since";
+        if self.read_existing(&mut record, offset)? < RECORD {
+            let problem = format!("missing the record of entry {index}: it ends before");
+            return Err(Damage::that_is(&self.path, problem, advice).into());
+        }
         Ok(decode(index, &record).ok_or_else(|| {
-            Damage::new(&self.path, offset, format!("the record of entry {index} is not valid"), advice)
+            Damage::at(&self.path, offset, format!("the record of entry {index} is not valid"), advice)
         })?)
     }
 
-    /// Fills the buffer from an offset; zeros where the file ends.
-    fn read_existing(&self, buffer: &mut [u8], offset: u64) -> Result<(), FileError> {
+    /// Fills the buffer from an offset, as far as the file goes; how many bytes that were.
+    fn read_existing(&self, buffer: &mut [u8], offset: u64) -> Result<usize, FileError> {
         let length = self.file.metadata().map_err(doing("read", &self.path))?.len();
         let there = to_usize(length.saturating_sub(offset)).min(buffer.len());
-        let Some(there) = buffer.get_mut(..there) else { return Ok(()) };
-        self.file.read_exact_at(there, offset).map_err(doing("read", &self.path))
+        let Some(existing) = buffer.get_mut(..there) else { return Ok(0) };
+        self.file.read_exact_at(existing, offset).map_err(doing("read", &self.path))?;
+        Ok(there)
     }
 }
 

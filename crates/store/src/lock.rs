@@ -51,7 +51,7 @@ impl Lock {
             Some((epoch, _)) => epoch,
             // made by a process that ended before its first start was complete
             None if text.is_empty() => 0,
-            None => return Err(Damage::new(&path, 0, "it holds no epoch", ADVICE).into()),
+            None => return Err(Damage::somewhere(&path, "it holds no epoch", ADVICE).into()),
         };
         Ok(Self { file, path, epoch })
     }

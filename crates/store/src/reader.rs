@@ -225,8 +225,8 @@ impl Reader {
             }
             if missed.replace(progress.published_size()) == Some(progress.published_size()) {
                 let journal = self.shared.bodies.with_file_name("journal");
-                let problem = format!("entry {index} is in no frame of it");
-                return Err(Damage::new(&journal, 0, problem, RESTORE).into());
+                let problem = format!("missing the frame of entry {index}");
+                return Err(Damage::that_is(&journal, problem, RESTORE).into());
             }
         }
     }

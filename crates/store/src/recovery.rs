@@ -113,7 +113,7 @@ fn check_published(
     let wrong = |problem: String| {
         let advice =
             "restore it from `checkpoints/` or a mirror; if the log key was changed, restore the key";
-        Err(Damage::new(&path, 0, problem, advice).into())
+        Err(Damage::somewhere(&path, problem, advice).into())
     };
     if tiles.root(head.size)? != head.root {
         return Err(tiles.contradiction("the tiles do not lead to the root in `head`").into());
@@ -153,7 +153,7 @@ fn check_not_rolled_back(dir: &Path, found: Option<&Scan>, head: &Head) -> Resul
         // it is there, but not readable any more
         Some((segment, scan)) => {
             let problem = format!("entry {size} is not readable, and {} are committed to", head.size);
-            Err(misplaced(&segment.path, scan.end, &problem, size))
+            Err(misplaced(&segment.path, Some(scan.end), &problem, size))
         }
         None => Err(OpenError::RolledBack { path: head_path(dir), committed: head.size, found: size }),
     }
@@ -231,7 +231,8 @@ impl Begin<'_> {
             index.add_frame(frame);
         }
         let current = scan.segments.last().cloned();
-        let current = current.ok_or_else(|| Damage::new(&directory, 0, "there is no segment", RESTORE))?;
+        let current = current
+            .ok_or_else(|| Damage::that_is(&directory, "missing its last segment".to_owned(), RESTORE))?;
         // a segment that was cut has no room: the next frame begins a new one
         let capacity = if scan.tail == Tail::Clean { scan.length } else { scan.end };
         let journal = Journal {
@@ -271,7 +272,7 @@ impl From<PublishError> for OpenError {
             PublishError::Create(CreateError::Different(path)) => {
                 let problem = "it is not the checkpoint that the head of this log has";
                 let advice = "compare both with a mirror: the log may have been written from two places";
-                Self::Damaged(Damage::new(&path, 0, problem, advice))
+                Self::Damaged(Damage::somewhere(&path, problem, advice))
             }
             other => Self::Config(other.to_string()),
         }

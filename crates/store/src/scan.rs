@@ -15,7 +15,7 @@ use crate::journal::frame::{
     FRAME_HASH_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, SegmentId, decode_header,
 };
 use crate::journal::segment::{
-    FrameRef, RESTORE, SEGMENT_HEADER_BYTES, Segment, open_segment, parse_segment_path,
+    FrameRef, RESTORE, SEGMENT_HEADER_BYTES, Segment, open_segment, parse_segment_path, segment_path,
 };
 use crate::tiles::{BUNDLE, Tiles};
 
@@ -81,9 +81,7 @@ impl Scan {
     fn begin(journal: &Path, first: u64, head: &Head, tiles: &Tiles) -> Result<Self, OpenError> {
         let needed = head.size / BUNDLE * BUNDLE;
         if first > needed {
-            let problem =
-                format!("it begins with entry {first}, but the entries from {needed} on are only there");
-            return Err(Damage::new(journal, 0, problem, RESTORE).into());
+            return Err(missing(journal, needed, &segment_path(journal, first), first));
         }
         let range = tiles.range(first, head.size, &head.root)?;
         Ok(Self::before(range))
@@ -142,18 +140,20 @@ impl Scan {
         let header = &segment.header;
         let named = parse_segment_path(&segment.path);
         if named != Some(header.first) || header.first != self.range.size() {
-            let problem = format!(
-                "the segment begins with entry {} where entry {} is expected",
-                header.first,
-                self.range.size()
-            );
-            return Err(self.middle(&segment.path, 0, &problem));
+            let expected = self.range.size();
+            if named == Some(header.first) && header.first > expected {
+                let journal = segment.path.parent().unwrap_or(&segment.path);
+                return Err(missing(journal, expected, &segment.path, header.first));
+            }
+            let problem =
+                format!("the segment begins with entry {} where entry {expected} is expected", header.first);
+            return Err(self.header(&segment.path, &problem));
         }
         if !self.segments.is_empty() && header.previous != self.previous {
-            return Err(self.middle(&segment.path, 0, "the segment does not follow the frame before it"));
+            return Err(self.header(&segment.path, "the segment does not follow the frame before it"));
         }
         if header.epoch < self.epoch {
-            return Err(self.middle(&segment.path, 0, "the epoch of the segment is lower than one before"));
+            return Err(self.header(&segment.path, "the epoch of the segment is lower than one before"));
         }
         self.previous = header.previous;
         self.epoch = header.epoch;
@@ -170,7 +170,7 @@ impl Scan {
     ) -> Result<(), OpenError> {
         let header = &frame.header;
         let before = self.range.clone();
-        let wrong = |problem: &str| Err(misplaced(&segment.path, offset, problem, before.size()));
+        let wrong = |problem: &str| Err(misplaced(&segment.path, Some(offset), problem, before.size()));
         if header.first != before.size() {
             return wrong("the frame has another first index than the log is long");
         }
@@ -217,17 +217,38 @@ impl Scan {
     }
 
     fn middle(&self, path: &Path, at: usize, problem: &str) -> OpenError {
-        misplaced(path, to_u64(at), problem, self.range.size())
+        misplaced(path, Some(to_u64(at)), problem, self.range.size())
+    }
+
+    /// A segment whose header is sound and does not fit: where the mistake is nobody can tell.
+    fn header(&self, path: &Path, problem: &str) -> OpenError {
+        misplaced(path, None, problem, self.range.size())
     }
 }
 
 /// Damage where a crash cannot have left it.
-pub(crate) fn misplaced(path: &Path, offset: u64, problem: &str, good: u64) -> OpenError {
-    let last_good = match good.checked_sub(1) {
+pub(crate) fn misplaced(path: &Path, offset: Option<u64>, problem: &str, good: u64) -> OpenError {
+    let how = format!("{problem}; {}", last_good(good));
+    match offset {
+        Some(offset) => Damage::at(path, offset, how, RESTORE).into(),
+        None => Damage::somewhere(path, how, RESTORE).into(),
+    }
+}
+
+/// A hole in the journal: from `expected` on, up to the segment that begins with `first`. Whether a whole segment
+/// or the end of one is gone cannot be told, so the directory is named, and the segment after the hole.
+fn missing(journal: &Path, expected: u64, next: &Path, first: u64) -> OpenError {
+    let next = next.file_name().unwrap_or_default().display();
+    let problem =
+        format!("missing entries {expected} to {} before `{next}`; {}", first - 1, last_good(expected));
+    Damage::that_is(journal, problem, RESTORE).into()
+}
+
+fn last_good(size: u64) -> String {
+    match size.checked_sub(1) {
         Some(index) => format!("the last good entry is {index}"),
         None => "no entry before it is good".to_owned(),
-    };
-    Damage::new(path, offset, format!("{problem}; {last_good}"), RESTORE).into()
+    }
 }
 
 /// What the bytes after the last good frame begin with.

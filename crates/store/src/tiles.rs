@@ -43,7 +43,7 @@ impl Tiles {
         let stored = TileId::containing(tile.level, position, published).ok_or(beyond)?;
         let path = self.log.join(stored.path());
         let mut bytes = files::read_needed(&path, MAX_TILE_BYTES, ADVICE)?;
-        decode_tile(&bytes, stored.width).map_err(|error| self.damage(&path, 0, &error))?;
+        decode_tile(&bytes, stored.width).map_err(|error| self.damage(&path, None, &error))?;
         bytes.truncate(usize::from(tile.width) * 32);
         Ok(bytes)
     }
@@ -55,7 +55,7 @@ impl Tiles {
         let tile = TileId::containing(0, from, published).ok_or_else(beyond)?;
         let path = self.log.join(entries_path(tile.index, tile.width));
         let bytes = files::read_needed(&path, MAX_ENTRY_BUNDLE_BYTES, ADVICE)?;
-        let bundle = decode_bundle(&bytes, tile.width).map_err(|error| self.damage(&path, 0, &error))?;
+        let bundle = decode_bundle(&bytes, tile.width).map_err(|error| self.damage(&path, None, &error))?;
         let hashes = self.read(tile, published)?;
         let (hashes, _) = hashes.as_chunks::<32>();
         let mut offset = 0;
@@ -64,7 +64,7 @@ impl Tiles {
             if (from..to).contains(&index) {
                 if leaf_hash(entry) != *hash {
                     let problem = format!("entry {index} is not the one in `{tile}`");
-                    return Err(self.damage(&path, offset, &problem));
+                    return Err(self.damage(&path, Some(offset), &problem));
                 }
                 entries.push(entry.to_vec());
             }
@@ -112,21 +112,26 @@ impl Tiles {
     pub(crate) fn failed(&self, error: GenerateError<ReadError>) -> ReadError {
         match error {
             GenerateError::Read { source, .. } => source,
-            GenerateError::Tile { tile, reason } => self.damage(&self.log.join(tile.path()), 0, &reason),
+            GenerateError::Tile { tile, reason } => self.damage(&self.log.join(tile.path()), None, &reason),
             GenerateError::Range(ProofError::Range { start, size, .. }) => {
                 ReadError::NoProof { from: start, size }
             }
-            other => self.damage(&self.log, 0, &other),
+            other => self.contradiction(&other.to_string()),
         }
     }
 
     /// Tiles that do not lead to the root they should: one of them is damaged, which one is not known.
     pub(crate) fn contradiction(&self, problem: &str) -> ReadError {
-        self.damage(&self.log.join("tile"), 0, &problem)
+        let problem = format!("inconsistent: {problem}, so one of its tiles is damaged");
+        Damage::that_is(&self.log.join("tile"), problem, ADVICE).into()
     }
 
-    fn damage(&self, path: &Path, offset: u64, problem: &impl ToString) -> ReadError {
+    fn damage(&self, path: &Path, offset: Option<u64>, problem: &impl ToString) -> ReadError {
         debug_assert!(path.starts_with(&self.log), "only files of this log are read here");
-        Damage::new(path, offset, problem.to_string(), ADVICE).into()
+        let problem = problem.to_string();
+        match offset {
+            Some(offset) => Damage::at(path, offset, problem, ADVICE).into(),
+            None => Damage::somewhere(path, problem, ADVICE).into(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Asking for a decision, and settling the question when the answer was lost.
 
+use core::fmt;
 use std::sync::Arc;
 
 use evidence::Status;
@@ -10,7 +11,7 @@ use super::holder::Claim;
 use super::open::Permit;
 use super::run::{Run, wait};
 use crate::api::{Allowed, Begin, Begun, CaptureMode, Finish, Receipt};
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::limits::RETRY_FIRST;
 
 /// One tool call to be decided.
@@ -30,29 +31,47 @@ pub(crate) struct Question {
 
 impl Run {
     /// Asks the server. An answer means that the decision is durable; an error means that the call must not go.
-    pub(crate) async fn ask(self: &Arc<Self>, question: Question) -> Result<Begun, ClientError> {
-        let client = self.server_now()?;
-        self.renew_if_due(&client).await?;
+    pub(crate) async fn ask(self: &Arc<Self>, question: Question) -> Result<Begun, NoAnswer> {
+        let unsent = |error| NoAnswer { error, sent: false };
+        let client = self.server_soon().await.map_err(unsent)?;
+        self.renew_if_due(&client).await.map_err(unsent)?;
         let begin = self.begin_request(question);
-        let begun = client.begin(&self.id, &begin).await;
-        match &begun {
-            // A server that answers again can be told what it missed while it did not.
+        let error = match self.begin_once_reached(&client, &begin).await {
             Ok(answer) => {
-                self.keep_receipt(receipt(answer));
+                self.is_reached();
+                self.keep_receipt(receipt(&answer));
+                // A server that answers again can be told what it missed while it did not.
                 self.report_gap_soon();
+                return Ok(answer);
             }
+            Err(error) => error,
+        };
+        let none = NoAnswer { error, sent: true };
+        if none.is_in_doubt() || matches!(none.error, ClientError::Unreachable { .. }) {
+            // The proof may never have arrived: its counter may be a hole, and enough of those would put every
+            // later proof out of the window. So the next call starts with a fresh key.
+            self.holder.retire(&begin.delegation);
+        }
+        if none.is_in_doubt() {
             // The decision may be durable although we do not know it: the log may show a permit. It is given
             // back as not forwarded as soon as the server says what it decided.
-            Err(error) if in_doubt(error) => {
-                // The proof may never have arrived: its counter may be a hole, and enough of those would put
-                // every later proof out of the window. So the next call starts with a fresh key.
-                self.holder.retire(&begin.delegation);
-                let run = Arc::clone(self);
-                self.deliveries.spawn(async move { run.settle(begin).await });
-            }
-            Err(_) => {}
+            let run = Arc::clone(self);
+            self.deliveries.spawn(async move { run.settle(begin).await });
         }
-        begun
+        Err(none)
+    }
+
+    /// Sends a begin. A server that went away without our having noticed is waited for, and gets the same bytes
+    /// then: they certainly were not sent before, so the proof in them is still unused.
+    async fn begin_once_reached(&self, client: &Client, begin: &Begin) -> Result<Begun, ClientError> {
+        let link = self.link_seen();
+        match client.begin(&self.id, begin).await {
+            Err(error @ ClientError::Unreachable { .. }) => {
+                let client = self.server_after(link, error).await?;
+                client.begin(&self.id, begin).await
+            }
+            answered => answered,
+        }
     }
 
     fn begin_request(&self, question: Question) -> Begin {
@@ -140,16 +159,42 @@ pub(crate) fn permit(allowed: &Allowed) -> Permit {
     }
 }
 
-/// Whether the server certainly made no decision: it was not asked, or said that its log cannot take one.
-pub(crate) fn certainly_undecided(error: &ClientError) -> bool {
-    matches!(error, ClientError::Unreachable { .. } | ClientError::Api { status: 503, .. })
+/// Why there is no decision to go by.
+#[derive(Debug)]
+pub(crate) struct NoAnswer {
+    error: ClientError,
+    /// Whether the question was put; otherwise the way to the server or a renewal failed before it.
+    sent: bool,
 }
 
-/// Whether the server may have decided although no answer came that says so.
-pub(crate) fn in_doubt(error: &ClientError) -> bool {
-    match error {
-        ClientError::Lost(_) | ClientError::Answer(_) => true,
-        ClientError::Api { status, .. } => *status >= 500 && *status != 503,
-        ClientError::Unreachable { .. } | ClientError::TooLarge(_) => false,
+impl NoAnswer {
+    /// Whether the server certainly made no decision: it was not asked, or said that its log cannot take one.
+    pub(crate) fn is_certainly_undecided(&self) -> bool {
+        match &self.error {
+            ClientError::Unreachable { .. } | ClientError::Api { status: 503, .. } => true,
+            ClientError::Lost(_) => !self.sent,
+            _ => false,
+        }
+    }
+
+    /// Whether the server may have decided although no answer came that says so.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.sent
+            && match &self.error {
+                ClientError::Lost(_) | ClientError::Answer(_) => true,
+                ClientError::Api { status, .. } => *status >= 500 && *status != 503,
+                ClientError::Unreachable { .. } | ClientError::TooLarge(_) => false,
+            }
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            lost @ ClientError::Lost(_) if !self.sent => {
+                write!(f, "the delegation could not be renewed, {}", lost.without_doubt())
+            }
+            error => error.fmt(f),
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::answer::{body_digest, judge};
-use super::ask::{Question, certainly_undecided, in_doubt, permit};
+use super::ask::{NoAnswer, Question, permit};
 use super::frame::{Frame, Id};
 use super::gap::Missed;
 use super::members::Members;
@@ -16,8 +16,7 @@ use super::proxy::{End, Proxy};
 use super::record::{Seen, Side};
 use super::reply;
 use super::write::Item;
-use crate::api::{Begun, Denied, Finish};
-use crate::client::ClientError;
+use crate::api::{Begun, Denied, Finish, Reason};
 use crate::limits::{CORRELATOR_MAX, DRAIN_WAIT, RESULT_HOLD, RESULT_TEXT_MAX, TOOL_NAME_MAX};
 
 /// Keys of `_meta` that are meant for us and never reach the server.
@@ -57,12 +56,12 @@ impl Proxy {
         match decided {
             Ok(Begun::Allow(allowed)) => self.forward(&id, call.to_send(frame), Some(permit(&allowed))).await,
             Ok(Begun::Deny(denied)) => self.refuse_call(&id, &refusal(&denied), call.modern).await,
-            Err(error) if certainly_undecided(&error) && self.read_fail_open.contains(&tool) => {
+            Err(none) if none.is_certainly_undecided() && self.read_fail_open.contains(&tool) => {
                 self.run.miss(Missed::Undecided, Some(&frame.digest()));
                 self.forward(&id, call.to_send(frame), None).await;
             }
-            Err(error) => {
-                let text = self.no_decision(&error, &frame);
+            Err(none) => {
+                let text = self.no_decision(&none, &frame);
                 self.refuse_call(&id, &text, call.modern).await;
             }
         }
@@ -134,14 +133,14 @@ impl Proxy {
         self.refuse_call(id, &format!("deeds refused this call: {why}. {recorded}"), modern).await;
     }
 
-    fn no_decision(&self, error: &ClientError, frame: &Frame) -> String {
-        let recorded = if in_doubt(error) {
+    fn no_decision(&self, none: &NoAnswer, frame: &Frame) -> String {
+        let recorded = if none.is_in_doubt() {
             "If the server did decide, the decision will be recorded as not forwarded; see `deeds did`."
         } else {
             self.run.miss(Missed::Refused, Some(&frame.digest()));
-            "It will be counted in a gap; see `deeds gaps`."
+            "It will be counted in a gap; see `deeds did`."
         };
-        format!("deeds refused this call, because no decision could be recorded: {error}. {recorded}")
+        format!("deeds refused this call, because no decision could be recorded: {none}. {recorded}")
     }
 
     /// What the server's response says about the act.
@@ -301,14 +300,21 @@ fn args_digest(args: Option<&str>) -> String {
 }
 
 fn refusal(denied: &Denied) -> String {
-    let reason = &denied.reason;
-    let text = reason.text.trim_end_matches('.');
+    let text = denied.reason.text.trim_end_matches('.');
     format!(
-        "deeds refused this call: {text} ({} at {}). {}",
-        reason.code,
-        reason.step,
-        reply::recorded_at(denied.index)
+        "deeds: this call was {}: {text}. {}",
+        refused_by(&denied.reason),
+        reply::decided_at(denied.index)
     )
+}
+
+/// Who says no, in words that need no knowledge of the code.
+fn refused_by(reason: &Reason) -> String {
+    match (reason.code.as_str(), reason.step.as_str()) {
+        (_, "policy") => "refused by policy".into(),
+        ("delegation", step) => format!("refused by the delegation (step {step})"),
+        (code, _) => format!("refused ({code})"),
+    }
 }
 
 fn withheld(id: &Id, why: &str) -> Vec<u8> {

@@ -87,7 +87,7 @@ impl Proxy {
             Err(error) => {
                 tracing::debug!(%error, "a refused frame could not be recorded");
                 self.run.miss(Missed::Frame, seen.frame_digest.as_deref());
-                "It could not be recorded now and will be counted in a gap; see `deeds gaps`.".into()
+                "It could not be recorded now and will be counted in a gap; see `deeds did`.".into()
             }
         }
     }

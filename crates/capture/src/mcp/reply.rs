@@ -28,14 +28,18 @@ pub(crate) fn refused_call(id: &Id, text: &str, modern: bool) -> Vec<u8> {
     json!({"jsonrpc": "2.0", "id": id.to_json(), "result": result}).to_string().into_bytes()
 }
 
-/// The sentence that ends each refusal: where it is recorded and how to see more.
+/// The sentence that ends the refusal of a decided call: where its decision is and how to see more.
+pub(crate) fn decided_at(index: Option<u64>) -> String {
+    index.map_or_else(counted, |index| format!("Recorded as @{index}; see `deeds authority @{index}`."))
+}
+
+/// The sentence that ends every other refusal: it is an entry of the log, behind which no decision stands.
 pub(crate) fn recorded_at(index: Option<u64>) -> String {
-    match index {
-        Some(index) => format!("Recorded as @{index}; see `deeds authority @{index}`."),
-        None => {
-            "Refusals of this source are being counted, not recorded one by one; see `deeds gaps`.".into()
-        }
-    }
+    index.map_or_else(counted, |index| format!("Recorded as @{index}; see `deeds entry @{index}`."))
+}
+
+fn counted() -> String {
+    "Refusals of this source are being counted, not recorded one by one; see `deeds did`.".into()
 }
 
 #[cfg(test)]

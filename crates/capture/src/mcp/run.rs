@@ -1,7 +1,7 @@
 //! The wrap's run at the deeds server: opening it, keeping its lease, coming back after the server was away.
 
 use core::time::Duration;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
@@ -15,11 +15,11 @@ use super::tasks::Tasks;
 use super::{Ambient, Connect, Receipts, RootAsk, RootRequest, WrapError, WrapOptions};
 use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt, Renew, Tools};
 use crate::client::{Client, ClientError, Lease};
-use crate::limits::{DRAIN_WAIT, RETRY_FIRST, RETRY_MAX};
+use crate::limits::{DRAIN_WAIT, RECONNECT_WAIT, RETRY_FIRST, RETRY_MAX};
 
 /// The way to the server at this moment.
 #[derive(Debug, Clone)]
-enum Link {
+pub(super) enum Link {
     /// The lease is held.
     Up(Client),
     /// It is not, and this is why; the keeper tries to get it back.
@@ -40,8 +40,12 @@ pub(crate) struct Run {
     alias: String,
     scope: Option<Tools>,
     connect: Connect,
+    /// Path of the server's socket, for messages.
+    socket: String,
     root_request: Option<RootRequest>,
     link: watch::Sender<Link>,
+    /// Whether a call has waited for the server in vain since it was last reached.
+    given_up: AtomicBool,
     gaps: Mutex<GapLog>,
     gaps_written: AtomicU64,
     keeper: OnceLock<AbortHandle>,
@@ -52,6 +56,7 @@ impl Run {
     /// Opens (or joins) the run and takes its lease.
     pub(crate) async fn open(options: &WrapOptions) -> Result<Arc<Self>, WrapError> {
         let socket = (options.connect)().await.map_err(WrapError::Connect)?;
+        let shown = socket.display().to_string();
         let client = Client::connect(socket).await?;
         let key = jwk(&options.key);
         let scope = options.scope.as_ref();
@@ -70,7 +75,7 @@ impl Run {
         };
         let opened = client.open_run(&opening(options, key, root_request)).await?;
         let (id, stream) = (opened.run.clone(), opened.stream);
-        let run = match Self::new(options, opened, client.clone()) {
+        let run = match Self::new(options, opened, client.clone(), shown) {
             Ok(run) => client.lease(&id, stream).await.map(|lease| (Arc::new(run), lease)),
             Err(error) => Err(error),
         };
@@ -88,7 +93,12 @@ impl Run {
         Ok(run)
     }
 
-    fn new(options: &WrapOptions, opened: OpenedRun, client: Client) -> Result<Self, ClientError> {
+    fn new(
+        options: &WrapOptions,
+        opened: OpenedRun,
+        client: Client,
+        socket: String,
+    ) -> Result<Self, ClientError> {
         let bound = Bound::new(options.key.clone(), &opened.delegation, opened.exp)?;
         Ok(Self {
             id: opened.run,
@@ -100,8 +110,10 @@ impl Run {
             alias: options.alias.clone(),
             scope: options.scope.clone(),
             connect: Arc::clone(&options.connect),
+            socket,
             root_request: options.root_request.clone(),
             link: watch::Sender::new(Link::Up(client)),
+            given_up: AtomicBool::new(false),
             gaps: Mutex::default(),
             gaps_written: AtomicU64::new(0),
             keeper: OnceLock::new(),
@@ -114,6 +126,60 @@ impl Run {
         if let Some(keep) = self.receipts.as_ref().filter(|_| !receipt.is_null()) {
             keep(receipt);
         }
+    }
+
+    /// The server; while it is away, as soon as it is back, if that is within [`RECONNECT_WAIT`].
+    pub(super) async fn server_soon(&self) -> Result<Client, ClientError> {
+        match self.server_now() {
+            Err(_) if self.is_away() => self.wait_for_link(self.link.subscribe()).await,
+            known => known,
+        }
+    }
+
+    /// What the link is now, for [`Run::server_after`].
+    pub(super) fn link_seen(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// The server after a request that `error` kept from being sent: the link was lost since it was `seen`, which
+    /// the keeper has noticed or is about to, and this waits until it is back.
+    pub(super) async fn server_after(
+        &self,
+        mut seen: watch::Receiver<Link>,
+        error: ClientError,
+    ) -> Result<Client, ClientError> {
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(error);
+        }
+        let back = async {
+            let _ = seen.changed().await;
+            self.wait_for_link(seen).await
+        };
+        timeout(RECONNECT_WAIT, back).await.unwrap_or_else(|_| {
+            self.given_up.store(true, Ordering::Relaxed);
+            Err(error)
+        })
+    }
+
+    /// Waits while the link is down. One wait in vain is enough: whoever comes after it is refused at once, until
+    /// the server was reached again.
+    async fn wait_for_link(&self, mut link: watch::Receiver<Link>) -> Result<Client, ClientError> {
+        let is_settled = |link: &Link| !matches!(link, Link::Down(_));
+        if !self.given_up.load(Ordering::Relaxed)
+            && timeout(RECONNECT_WAIT, link.wait_for(is_settled)).await.is_err()
+        {
+            self.given_up.store(true, Ordering::Relaxed);
+        }
+        self.server_now()
+    }
+
+    /// The next outage is waited for again.
+    pub(super) fn is_reached(&self) {
+        self.given_up.store(false, Ordering::Relaxed);
+    }
+
+    fn is_away(&self) -> bool {
+        matches!(&*self.link.borrow(), Link::Down(_))
     }
 
     /// The server, if it can be asked now.
@@ -272,11 +338,12 @@ async fn keep(run: Arc<Run>, mut lease: Lease) {
             }
         };
         tracing::warn!(error = %lost, "the lease of the run is lost; calls are refused until it is back");
-        let why = ClientError::Unreachable { socket: "its socket".into(), why: lost.to_string() };
+        let why = ClientError::Unreachable { socket: run.socket.clone(), why: lost.without_doubt() };
         run.link.send_replace(Link::Down(why));
         match run.reconnect().await {
             (client, Ok(again)) => {
                 lease = again;
+                run.is_reached();
                 run.link.send_replace(Link::Up(client));
                 run.report_gap_soon();
             }

@@ -40,6 +40,8 @@ pub(crate) struct Behaviour {
     pub(crate) hold_receipt: bool,
     /// So many answers to begin are lost: the decision is made, the connection closes without a word.
     pub(crate) lose_begins: usize,
+    /// So many answers to renewals are lost in the same way.
+    pub(crate) lose_renewals: usize,
     /// Answers to observations wait while this is set.
     pub(crate) hold_observations: bool,
     /// When delegations end, seconds.
@@ -80,6 +82,7 @@ impl Api {
             hold_enqueued: false,
             hold_receipt: false,
             lose_begins: 0,
+            lose_renewals: 0,
             hold_observations: false,
             exp: 4_000_000_000,
             run_over: false,
@@ -121,6 +124,12 @@ impl Api {
         let accepting = self.accepting.take().unwrap();
         accepting.abort();
         let _ = accepting.await;
+        // gone already after `hide`
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    /// Takes the socket away: no new connection, while those that are there live on.
+    pub(crate) fn hide(&self) {
         std::fs::remove_file(&self.path).unwrap();
     }
 
@@ -167,7 +176,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
         ["v1", "runs"] => Ok(open_run(&state, &body)),
         ["v1", "runs", RUN, "delegations"] => {
             state.note("renew", &body);
-            Ok(ok(&json!({"delegation": state.delegation(&body["key"]), "exp": state.now().exp, "index": 5})))
+            let renewed =
+                json!({"delegation": state.delegation(&body["key"]), "exp": state.now().exp, "index": 5});
+            state.unless_lost(|behaviour| &mut behaviour.lose_renewals, &renewed)
         }
         ["v1", "runs", RUN, "lease"] => Ok(lease(&state, &body)),
         ["v1", "runs", RUN, "end"] => {
@@ -225,12 +236,7 @@ async fn begin(state: &State, body: Value) -> Answer {
     }
     let decided = state.log.lock().unwrap().decide(&body);
     state.note("decided", &decided);
-    let mut lost = false;
-    state.behaviour.send_modify(|behaviour| {
-        lost = behaviour.lose_begins > 0;
-        behaviour.lose_begins -= usize::from(lost);
-    });
-    if lost { Err(io::Error::other("the answer is lost")) } else { Ok(ok(&decided)) }
+    state.unless_lost(|behaviour| &mut behaviour.lose_begins, &decided)
 }
 
 async fn outcome(state: &Arc<State>, act_id: &str, body: Value) -> Answer {
@@ -267,6 +273,17 @@ impl State {
         self.behaviour.subscribe().wait_for(is).await.map(|_| ()).unwrap();
     }
 
+    /// The answer, or a connection that closes without a word while there are answers to lose.
+    fn unless_lost(&self, losses: impl Fn(&mut Behaviour) -> &mut usize, answer: &Value) -> Answer {
+        let mut lost = false;
+        self.behaviour.send_modify(|behaviour| {
+            let left = losses(behaviour);
+            lost = *left > 0;
+            *left -= usize::from(lost);
+        });
+        if lost { Err(io::Error::other("the answer is lost")) } else { Ok(ok(answer)) }
+    }
+
     /// Issues a delegation for a key, and remembers the key by it.
     fn delegation(&self, key: &Value) -> String {
         let jwk = Jwk::parse(key).unwrap();
@@ -293,8 +310,7 @@ impl Log {
         self.check_proof(body);
         let index = self.index();
         let answer = if body["tool"].as_str().unwrap().ends_with("#denied") {
-            let reason =
-                json!({"code": "tool-outside-scope", "step": "delegation", "text": "not in the scope"});
+            let reason = json!({"code": "delegation", "step": "scope", "text": "not in the scope"});
             json!({"verdict": "deny", "index": index, "reason": reason, "receipt": {}})
         } else {
             json!({"verdict": "allow", "index": index, "act_id": act_id, "class": {},

@@ -116,7 +116,7 @@ async fn a_refused_call_gets_a_tool_result_that_names_reason_index_and_next_step
     let text = refused["result"]["content"][0]["text"].as_str().unwrap();
     assert_eq!(refused["result"]["isError"], true);
     assert_eq!(refused["result"].get("resultType"), None);
-    assert!(text.contains("not in the scope (tool-outside-scope at delegation)"), "{text}");
+    assert!(text.contains("refused by the delegation (step scope): not in the scope. "), "{text}");
     assert!(text.contains(&format!("`deeds authority @{index}`")), "{text}");
 
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",

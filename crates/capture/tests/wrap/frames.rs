@@ -42,7 +42,7 @@ async fn other_methods_are_refused_and_recorded() {
     let refused = wrapped.next().await;
     assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!("r"), &json!(REFUSED)));
     let message = refused["error"]["message"].as_str().unwrap();
-    assert!(message.contains("`resources/read`") && message.contains("`deeds authority @11`"), "{message}");
+    assert!(message.contains("`resources/read`") && message.contains("`deeds entry @11`"), "{message}");
     let observed = observed(&wrapped, 0, "client").await;
     assert_eq!(observed["payload"]["method"], "resources/read");
     assert_eq!(observed["frame_digest"], Digest::of(frame.as_bytes()).to_string());

@@ -1,7 +1,9 @@
 //! The deeds server is away, restarted, or loses an answer: nothing goes undecided, nothing is lost.
 
+use capture::limits::RECONNECT_WAIT;
 use evidence::Digest;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::wrapped::Wrapped;
 
@@ -19,6 +21,20 @@ async fn calls_are_refused_while_it_is_away_and_the_gap_is_told_afterwards() {
     let refused = wrapped.next().await;
     assert_eq!(refused["result"]["isError"], true);
     assert!(text(&refused).contains("no decision could be recorded"), "{refused}");
+    let socket = wrapped.dir.path().join("deeds.sock").display().to_string();
+    assert!(text(&refused).contains(&format!("at `{socket}` cannot be reached: the connection was lost")));
+    assert!(text(&refused).ends_with("counted in a gap; see `deeds did`."), "{refused}");
+    assert!(!text(&refused).contains("not known"), "{refused}");
+    // one call has waited in vain: the next ones of this outage do not wait
+    let at_once = RECONNECT_WAIT / 2;
+    let mut digests = vec![Digest::of(call.as_bytes())];
+    for id in 10..13 {
+        let call = call.replace(r#""id":1"#, &format!(r#""id":{id}"#));
+        wrapped.send(&call).await;
+        let refused = timeout(at_once, wrapped.next()).await.expect("refused without a wait");
+        assert_eq!((&refused["id"], &refused["result"]["isError"]), (&json!(id), &json!(true)));
+        digests.push(Digest::of(call.as_bytes()));
+    }
     // what needs no decision goes on
     wrapped.ping().await;
     assert_eq!(wrapped.seen(), [] as [String; 0]);
@@ -27,11 +43,11 @@ async fn calls_are_refused_while_it_is_away_and_the_gap_is_told_afterwards() {
     let gap = wrapped.api.nth("gap", 0).await;
     assert_eq!(
         (&gap["reason"], &gap["count"], &gap["stream"]),
-        (&json!("server-unreachable"), &json!(1), &json!(2))
+        (&json!("server-unreachable"), &json!(4), &json!(2))
     );
-    let list = format!("{}\n", Digest::of(call.as_bytes()));
+    let list: String = digests.iter().flat_map(|digest| [digest.to_string(), "\n".into()]).collect();
     assert_eq!(gap["digest"], Digest::of(list.as_bytes()).to_string());
-    assert!(gap["detail"].as_str().unwrap().starts_with("1 calls refused"));
+    assert!(gap["detail"].as_str().unwrap().starts_with("4 calls refused"));
     // the same run is leased again, and calls are decided again
     assert_eq!(wrapped.api.bodies("lease").len(), 2);
     wrapped.call(2, "echo", &json!({})).await;
@@ -39,6 +55,57 @@ async fn calls_are_refused_while_it_is_away_and_the_gap_is_told_afterwards() {
     wrapped.hang_up();
     wrapped.ended().await;
     assert_eq!(wrapped.api.nth("end", 0).await["gaps"], 1);
+}
+
+#[tokio::test]
+async fn the_first_call_after_a_stop_waits_until_the_server_is_back() {
+    let mut wrapped = Wrapped::start();
+    for id in 1..3 {
+        wrapped.ping().await;
+        wrapped.api.stop().await;
+        wrapped.call(id, "echo", &json!({})).await;
+        assert_eq!(wrapped.ping().await, [] as [Value; 0], "no answer while the server is away");
+        wrapped.api.listen();
+        let answer = wrapped.next().await;
+        assert_eq!((&answer["id"], answer["result"].get("isError")), (&json!(id), None), "{answer}");
+    }
+    assert_eq!(wrapped.api.bodies("begin").len(), 2);
+    assert_eq!(wrapped.api.bodies("gap"), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_call_that_finds_the_socket_gone_first_waits_too() {
+    let mut wrapped = Wrapped::start();
+    wrapped.ping().await;
+    // the lease still lives, so only the call itself can notice
+    wrapped.api.hide();
+    wrapped.call(1, "echo", &json!({})).await;
+    assert_eq!(wrapped.ping().await, [] as [Value; 0]);
+    wrapped.api.stop().await;
+    wrapped.api.listen();
+    let answer = wrapped.next().await;
+    assert_eq!((&answer["id"], answer["result"].get("isError")), (&json!(1), None), "{answer}");
+    // the proof of the begin that was never sent was still good: no counter is missing
+    assert_eq!((wrapped.api.bodies("begin").len(), wrapped.api.bodies("renew").len()), (1, 0));
+}
+
+#[tokio::test]
+async fn nothing_is_in_doubt_where_only_the_renewal_was_lost() {
+    let mut wrapped = Wrapped::start();
+    wrapped.api.set(|behaviour| {
+        behaviour.lose_begins = 1;
+        behaviour.lose_renewals = 1;
+    });
+    wrapped.call(1, "echo", &json!({})).await;
+    assert!(text(&wrapped.next().await).contains("If the server did decide"));
+    wrapped.api.nth("finish", 0).await;
+    wrapped.call(2, "echo", &json!({})).await;
+    let refused = wrapped.next().await;
+    assert!(text(&refused).contains("the delegation could not be renewed"), "{refused}");
+    assert!(!text(&refused).contains("did decide") && !text(&refused).contains("not known"), "{refused}");
+    wrapped.call(3, "echo", &json!({})).await;
+    assert_eq!(wrapped.next().await["id"], 3);
+    assert_eq!(wrapped.api.nth("gap", 0).await["count"], 1);
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ fn paths_have_a_normal_form_besides() {
         &json!({ "paths": ["a", "/b/", 7] }),
         &[
             ("paths.count", "3"),
+            ("paths.norm", "\n/root/a\n/b\n"),
             ("paths[0]", "a"),
             ("paths[0].norm", "/root/a"),
             ("paths[1]", "/b/"),
@@ -84,12 +85,38 @@ fn paths_have_a_normal_form_besides() {
             ("paths[2]", "7"),
         ],
     );
-    expect(&json!({ "file": ["a"] }), &[("file.count", "1"), ("file[0]", "a"), ("file[0].norm", "/root/a")]);
+    expect(
+        &json!({ "file": ["a"] }),
+        &[("file.count", "1"), ("file.norm", "\n/root/a\n"), ("file[0]", "a"), ("file[0].norm", "/root/a")],
+    );
     // Not paths: a name that only looks like one, a value that is no string, `paths` as a string.
     expect(
         &json!({ "pathology": "..", "path": 1, "paths": ".." }),
         &[("pathology", ".."), ("path", "1"), ("paths", "..")],
     );
+}
+
+#[test]
+fn all_paths_of_an_array_stand_in_one_tag() {
+    let norm = |args: &Value, name: &str| tags(args).remove(name);
+    let joined = |paths: Value| norm(&json!({ "paths": paths }), "paths.norm").unwrap();
+    assert_eq!(joined(json!([])), "\n");
+    assert_eq!(joined(json!(["/a/../b", "c"])), "\n/b\n/root/c\n");
+    assert_eq!(joined(json!(["/a", ["/b", ["/c/.."]], "/d"])), "\n/a\n/b\n/\n/d\n");
+    assert_eq!(joined(json!([1, { "path": "/a" }])), "\n", "what is no string is no path of the array");
+    assert_eq!(norm(&json!({ "in": { "old_path": ["x"] } }), "in.old_path.norm").unwrap(), "\n/root/x\n");
+    assert_eq!(norm(&json!({ "ids": ["/a"] }), "ids.norm"), None);
+    // one path that looks like two, or whose beginning is hidden in the middle of a line
+    for path in ["/ok\n/srv/secret/key", "/ok/\n", "a\nb"] {
+        assert_eq!(code(&json!({ "paths": [path] })), reason::PATH_ESCAPES, "{path:?}");
+    }
+    assert_eq!(norm(&json!({ "path": "/a\nb" }), "path.norm").unwrap(), "/a\nb", "alone it has its own tag");
+    // the joined tag has the limits of any other
+    let long = format!("/{}", "x".repeat(4_000));
+    let many = |n: usize| json!({ "paths": vec![&long; n] });
+    let fits = ARG_VALUE_MAX / (long.len() + 1);
+    assert!(flatten(&many(40), None).is_ok());
+    assert_eq!(flatten(&many(fits + 1), None).unwrap_err().code, reason::ARGS_LIMIT);
 }
 
 #[test]

@@ -116,9 +116,9 @@ impl FrameRef {
         let mut bytes = vec![0; self.length];
         self.segment.file.read_exact_at(&mut bytes, self.offset).map_err(doing("read", path))?;
         let frame =
-            Frame::decode(bytes).map_err(|problem| Damage::new(path, self.offset, problem, RESTORE))?;
+            Frame::decode(bytes).map_err(|problem| Damage::at(path, self.offset, problem, RESTORE))?;
         if frame.header.first != self.first || frame.header.segment != self.segment.header.id {
-            return Err(Damage::new(path, self.offset, "another frame is in its place", RESTORE).into());
+            return Err(Damage::at(path, self.offset, "another frame is in its place", RESTORE).into());
         }
         Ok(frame)
     }
@@ -141,11 +141,12 @@ pub(crate) fn open_segment(path: &Path, origin: &str) -> Result<(Segment, Vec<u8
     let file = File::options().read(true).write(true).open(path).map_err(doing("open", path))?;
     let length = file.metadata().map_err(doing("read", path))?.len();
     if length > crate::limits::MAX_SEGMENT_BYTES.saturating_mul(2) {
-        return Err(Damage::new(path, length, "it is longer than any segment", RESTORE).into());
+        return Err(Damage::somewhere(path, "it is longer than any segment", RESTORE).into());
     }
     let mut bytes = vec![0; to_usize(length)];
     file.read_exact_at(&mut bytes, 0).map_err(doing("read", path))?;
-    let header = SegmentHeader::decode(&bytes).map_err(|problem| Damage::new(path, 0, problem, RESTORE))?;
+    let header =
+        SegmentHeader::decode(&bytes).map_err(|problem| Damage::somewhere(path, problem, RESTORE))?;
     if header.origin != origin_hash(origin) {
         return Err(OpenError::OtherLog { path: path.to_owned(), origin: origin.to_owned() });
     }

@@ -97,13 +97,24 @@ fn long_results_are_known_by_digest_and_size() {
 
 #[test]
 fn a_refusal_names_reason_index_and_next_step() {
-    let reason = Reason { code: "scope".into(), step: "delegation".into(), text: "`x` is outside.".into() };
-    let denied = Denied { index: Some(123), reason, receipt: None };
+    let reason = |code: &str, step: &str| Reason {
+        code: code.into(),
+        step: step.into(),
+        text: "`x` is outside.".into(),
+    };
+    let denied = Denied { index: Some(123), reason: reason("delegation", "scope"), receipt: None };
     assert_eq!(
         refusal(&denied),
-        "deeds refused this call: `x` is outside (scope at delegation). Recorded as @123; see `deeds authority @123`."
+        "deeds: this call was refused by the delegation (step scope): `x` is outside. \
+         Recorded as @123; see `deeds authority @123`."
     );
-    assert!(refusal(&Denied { index: None, ..denied }).contains("counted"));
+    assert_eq!(
+        refusal(&Denied { index: None, reason: reason("forbidden", "policy"), receipt: None }),
+        "deeds: this call was refused by policy: `x` is outside. \
+         Refusals of this source are being counted, not recorded one by one; see `deeds did`."
+    );
+    let replayed = refused_by(&reason("proof-replayed", "pop-replayed"));
+    assert_eq!(replayed, "refused (proof-replayed)");
 }
 
 proptest! {
