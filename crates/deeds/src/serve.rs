@@ -57,7 +57,7 @@ async fn run(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
         data = %config.data.display(),
         origin = log.recorder.names().origin,
         size = log.recorder.reader().size(),
-        policy = log.recorder.policy().set.digest(),
+        policy = log.recorder.policy()?.set.digest(),
         "serving"
     );
     let shutdown = Shutdown::default();
@@ -85,7 +85,7 @@ async fn open(config: &Config, wait: Duration) -> anyhow::Result<Log> {
     let deadline = Instant::now() + wait;
     loop {
         match open_once(config).await {
-            Err(error) if is_locked(&error) && Instant::now() < deadline => sleep(LOCK_PAUSE).await,
+            Err(error) if holder(&error).is_some() && Instant::now() < deadline => sleep(LOCK_PAUSE).await,
             opened => return opened,
         }
     }
@@ -115,11 +115,15 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
     Ok(Log { recorder, index: Arc::new(index), vkey })
 }
 
-fn is_locked(error: &anyhow::Error) -> bool {
-    let held = |error: &store::OpenError| matches!(error, store::OpenError::Locked { .. });
-    match error.downcast_ref() {
-        Some(recorder::OpenError::Store(error)) => held(error),
-        _ => error.downcast_ref().is_some_and(held),
+/// The process that holds the log, when that is why it cannot be opened.
+pub(crate) fn holder(error: &anyhow::Error) -> Option<&str> {
+    let store = match error.downcast_ref() {
+        Some(recorder::OpenError::Store(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
+    match store? {
+        store::OpenError::Locked { holder, .. } => Some(holder),
+        _ => None,
     }
 }
 

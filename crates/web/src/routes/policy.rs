@@ -11,8 +11,8 @@ use crate::problem::Problem;
 use crate::state::{AppState, to_the_end};
 
 /// `GET /v1/policy`
-pub(super) async fn show(State(state): State<AppState>) -> axum::Json<api::Policy> {
-    let policy = state.recorder().policy();
+pub(super) async fn show(State(state): State<AppState>) -> Result<axum::Json<api::Policy>, Problem> {
+    let policy = state.recorder().policy()?;
     let rows = policy.set.policies().iter().map(|one| api::PolicyRow {
         id: one.id.clone(),
         effect: match serde_json::to_value(one.effect) {
@@ -20,12 +20,12 @@ pub(super) async fn show(State(state): State<AppState>) -> axum::Json<api::Polic
             _ => String::new(),
         },
     });
-    axum::Json(api::Policy {
+    Ok(axum::Json(api::Policy {
         digest: policy.set.digest(),
         source: policy.source.clone(),
         policies: rows.collect(),
         warnings: policy.set.warnings().iter().map(ToString::to_string).collect(),
-    })
+    }))
 }
 
 /// `POST /v1/policy`

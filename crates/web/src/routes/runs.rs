@@ -205,7 +205,7 @@ fn alias(state: &AppState, run: Id) -> String {
 fn purpose(state: &AppState, run: Id) -> String {
     let control = state.recorder().control();
     let mut tokens = control.run(&run).into_iter().flat_map(|run| run.delegations.values());
-    let purpose = |token: &String| {
+    let purpose = |(token, _): &(String, u64)| {
         // the log issued it; its signature is checked wherever something rests on it
         let signed = Signed::parse(token, jws::DELEGATION).ok()?;
         signed.unverified().get("deeds")?.get("purpose")?.as_str().map(str::to_owned)

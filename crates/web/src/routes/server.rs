@@ -10,10 +10,10 @@ use crate::problem::{Code, Problem};
 use crate::state::{AppState, blocking};
 
 /// `GET /v1/hello`
-pub(super) async fn hello(State(state): State<AppState>) -> axum::Json<Hello> {
+pub(super) async fn hello(State(state): State<AppState>) -> Result<axum::Json<Hello>, Problem> {
     let (recorder, about) = (state.recorder(), &state.0.parts.about);
-    let (names, reader, policy) = (recorder.names(), recorder.reader(), recorder.policy());
-    axum::Json(Hello {
+    let (names, reader, policy) = (recorder.names(), recorder.reader(), recorder.policy()?);
+    Ok(axum::Json(Hello {
         server: "deeds".into(),
         version: about.version.clone(),
         api: API_VERSION,
@@ -28,7 +28,7 @@ pub(super) async fn hello(State(state): State<AppState>) -> axum::Json<Hello> {
         size: reader.size(),
         published: reader.published_size(),
         policy_warnings: policy.set.warnings().iter().map(ToString::to_string).collect(),
-    })
+    }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -137,7 +137,7 @@ fn activation(recorder: &Recorder, held: &Arc<Held>) -> web::Activate {
             if dir == Path::new("/held") {
                 held.begun.notify_one();
                 held.go.notified().await;
-                return Ok(recorder.policy());
+                return recorder.policy();
             }
             let set = PolicySet::load(&dir).map_err(|error| RecorderError::Policy(error.to_string()))?;
             recorder.activate(Arc::new(set), &dir.display().to_string(), peer).await
