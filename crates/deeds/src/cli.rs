@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Flags;
-use crate::names::{Action, RunId, Subject, Time, Who};
+use crate::names::{Action, RunId, RunName, Subject, Time, Who};
 
 const ABOUT: &str = "What an AI agent did, whether it was allowed to, and under whose authority";
 
@@ -203,11 +203,14 @@ pub(crate) enum Trigger {
     Agent,
 }
 
+/// Rows of a list that nobody set a limit for.
+pub(crate) const LIMIT_DEFAULT: u32 = 50;
+
 /// Which part of a list.
 #[derive(Debug, Args)]
 pub(crate) struct Page {
     /// How many to show at most
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) limit: u32,
     /// Only what came before this entry
     #[arg(long, value_name = "@N", value_parser = crate::names::position)]
@@ -227,9 +230,9 @@ pub(crate) struct DidArgs {
     /// A principal, an agent, or the id of a run
     #[arg(value_name = "WHO|RUN", conflicts_with_all = ["run", "task"])]
     pub(crate) who: Option<Who>,
-    /// Only this run
-    #[arg(long, value_name = "RUN", conflicts_with = "task")]
-    pub(crate) run: Option<RunId>,
+    /// Only this run: its id, or the entry it started with
+    #[arg(long, value_name = "RUN|@START", conflicts_with = "task")]
+    pub(crate) run: Option<RunName>,
     /// Only this task
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<RunId>,
@@ -262,7 +265,7 @@ pub(crate) struct EntryArgs {
 /// `deeds prove`
 #[derive(Debug, Args)]
 pub(crate) struct ProveArgs {
-    /// The action (`@42`, or its id) or the run
+    /// The action (`@42`, or its id) or the run (its id, or the entry it started with)
     #[arg(value_name = "@N|ACT_ID|RUN")]
     pub(crate) subject: Subject,
     /// The file to write
@@ -291,7 +294,7 @@ pub(crate) struct VerifyArgs {
     /// Evidence files
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// File with keys to trust: lines `log <vkey>`, as in a C2SP tlog-policy
+    /// File with keys to trust: lines `log <vkey>` and one `quorum none`, as in a C2SP tlog-policy
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
     /// Key of a log to trust

@@ -17,12 +17,14 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
-use capture::client::Client;
+use anyhow::{Context as _, anyhow, bail, ensure};
+use capture::client::{Client, ClientError};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::cli::Page;
+use crate::cli::{LIMIT_DEFAULT, Page};
+use crate::config::Config;
+use crate::names::RunName;
 use crate::output::{Output, print_raw, print_text};
 use crate::render::{lists, text};
 
@@ -79,6 +81,76 @@ impl Query {
     }
 }
 
+/// A command to type again, without its name: words quoted where a shell needs it.
+struct Again(String);
+
+impl Again {
+    fn new(config: &Config, command: &str) -> Self {
+        let again = Self(format!("deeds {command}"));
+        let data = config.data_named.then(|| config.data.display().to_string());
+        again.maybe("--data", data)
+    }
+
+    fn word(mut self, word: &str) -> Self {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@:/+,=".contains(&byte);
+        self.0.push(' ');
+        if !word.is_empty() && word.bytes().all(plain) {
+            self.0.push_str(word);
+        } else {
+            text::add(&mut self.0, format_args!("'{}'", word.replace('\'', "'\\''")));
+        }
+        self
+    }
+
+    fn maybe(self, name: &str, value: Option<String>) -> Self {
+        match value {
+            Some(value) => self.word(name).word(&value),
+            None => self,
+        }
+    }
+
+    fn limit(self, page: &Page) -> Self {
+        let own = page.limit != LIMIT_DEFAULT;
+        self.maybe("--limit", own.then(|| page.limit.to_string()))
+    }
+}
+
+/// The id of a run that is named by its id or by the entry it started with.
+async fn run_id(client: &Client, name: &RunName) -> anyhow::Result<String> {
+    let index = match name {
+        RunName::Id(id) => return Ok(id.clone()),
+        RunName::Start(index) => *index,
+    };
+    match started_at(client, index).await? {
+        (Some(run), _) => Ok(run),
+        (None, kind) => bail!(
+            "@{index} is no start of a run but an entry of the kind `{kind}`; `deeds runs` lists runs with their starts"
+        ),
+    }
+}
+
+/// The run that starts with an entry, and the kind of the entry.
+async fn started_at(client: &Client, index: u64) -> anyhow::Result<(Option<String>, String)> {
+    let entry: Value = client.get_json(&format!("/v1/entries/{index}")).await?;
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned);
+    let kind = text("kind").unwrap_or_default();
+    Ok((text("run").filter(|_| kind == "run-started"), kind))
+}
+
+/// An error about an action: of an entry that is something else it says what it is.
+async fn no_action(client: &Client, index: u64, error: ClientError) -> anyhow::Error {
+    if !matches!(&error, ClientError::Api { code, .. } if code == "not-found") {
+        return error.into();
+    }
+    match started_at(client, index).await {
+        Ok((_, kind)) => anyhow!(
+            "@{index} is no action but an entry of the kind `{kind}`; `deeds entry @{index}` shows it, `deeds did` \
+             lists actions"
+        ),
+        Err(_) => error.into(),
+    }
+}
+
 /// A file of the user, refused when it is larger than it can reasonably be.
 pub(crate) fn read_limited(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
     let name = path.display();
@@ -99,6 +171,14 @@ mod tests {
         let query =
             Query::new("/v1/did").with("who", "a&b=c #/é").maybe("run", None).maybe("to", Some("7".into()));
         assert_eq!(query.0, "/v1/did?who=a%26b%3Dc%20%23%2F%C3%A9&to=7");
+    }
+
+    #[test]
+    fn a_command_to_type_again_is_quoted_where_a_shell_needs_it() {
+        let config = Config { data: "/srv/my data".into(), data_named: true, ..Config::default() };
+        let again = Again::new(&config, "did").word("o'brien").maybe("--run", None);
+        assert_eq!(again.0, "deeds did --data '/srv/my data' 'o'\\''brien'");
+        assert_eq!(Again::new(&Config::default(), "did").word("ana@x").0, "deeds did ana@x");
     }
 
     #[test]

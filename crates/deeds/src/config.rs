@@ -78,6 +78,8 @@ pub(crate) struct Flags {
 /// The resolved configuration. Every path is absolute.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
+    /// Whether the data directory was named on the command line.
+    pub(crate) data_named: bool,
     /// The configuration file that was asked for by flag or variable; a spawned server is told of it.
     pub(crate) file: Option<PathBuf>,
     /// The data directory.
@@ -158,6 +160,7 @@ impl Raw {
             Ok((name, Alias { scope, read_fail_open: raw.read_fail_open }))
         });
         let config = Config {
+            data_named: flags.data.is_some(),
             file: None,
             data,
             policy: pick(&flags.policy, DEEDS_POLICY, self.policy)?,

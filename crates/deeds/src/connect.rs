@@ -22,7 +22,7 @@ const START_MAX: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
-/// How often a server that ended at once is started again: another one may just have been stopping.
+/// How often a server that somebody stopped while it started is started again.
 const STARTS_MAX: u32 = 3;
 /// How much of the server's log an error shows, bytes.
 const LOG_TAIL_BYTES: u64 = 2_000;
@@ -36,12 +36,37 @@ pub(crate) struct Server {
     pub(crate) hello: Hello,
 }
 
-/// Connects to the server of the data directory; starts it first when it is not running.
+/// What to do about a data directory that holds no log yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoLog {
+    /// Begin one.
+    Begin,
+    /// Refuse: a question about a log that is not there was asked of the wrong directory.
+    Refuse,
+}
+
+/// Connects to the server of a log that is there already; starts it first when it is not running.
 pub(crate) async fn connect(config: &Config) -> anyhow::Result<Server> {
-    match try_connect(config).await? {
-        Some(server) => Ok(server),
-        None => start(config).await,
+    connect_or(config, NoLog::Refuse).await
+}
+
+/// Connects to the server of the data directory; starts it first when it is not running, on a new log where there
+/// is none.
+pub(crate) async fn connect_or_begin(config: &Config) -> anyhow::Result<Server> {
+    connect_or(config, NoLog::Begin).await
+}
+
+async fn connect_or(config: &Config, no_log: NoLog) -> anyhow::Result<Server> {
+    if let Some(server) = try_connect(config).await? {
+        return Ok(server);
     }
+    if no_log == NoLog::Refuse && !config.data.join("local").is_dir() {
+        bail!(
+            "there is no log in `{}`; name another with `--data`, or begin one with `deeds wrap`",
+            config.data.display()
+        );
+    }
+    start(config).await
 }
 
 /// Connects to a server that is already running.
@@ -97,16 +122,16 @@ async fn start(config: &Config) -> anyhow::Result<Server> {
         .with_context(|| format!("cannot make the data directory `{data}`"))?;
     let lock = open_private(&config.data.join("start.lock"), true)?;
     let log = config.server_log();
-    let log_start = std::fs::metadata(&log).map_or(0, |found| found.len());
+    let log_start = length(&log);
     let deadline = Instant::now() + START_MAX;
-    let mut starter = Starter { config, lock, locked: false, child: None, starts: 0 };
+    let mut starter = Starter { config, lock, locked: false, child: None, starts: 0, log_start };
     let mut pause = PAUSE_FIRST;
     loop {
         if let Some(server) = try_connect(config).await? {
             return Ok(server);
         }
         if !starter.step()? || Instant::now() >= deadline {
-            let said = tail(&log, log_start);
+            let said = tail(&log, starter.log_start);
             bail!("the server for `{data}` did not start; its log `{}` ends with:\n{said}", log.display());
         }
         sleep(pause).await;
@@ -121,6 +146,8 @@ struct Starter<'a> {
     locked: bool,
     child: Option<Child>,
     starts: u32,
+    /// Where in the server's log the last start began.
+    log_start: u64,
 }
 
 impl Starter<'_> {
@@ -131,17 +158,19 @@ impl Starter<'_> {
             // Whoever held the lock may have had success just now: connect once more before starting another.
             return Ok(true);
         }
-        let ended = match &mut self.child {
-            Some(child) => child.try_wait().context("cannot wait for the started server")?.is_some(),
-            None => true,
-        };
-        if !ended {
-            return Ok(true);
-        }
-        if self.starts == STARTS_MAX {
-            return Ok(false);
+        if let Some(child) = &mut self.child {
+            match child.try_wait().context("cannot wait for the started server")? {
+                None => return Ok(true),
+                // It said why it cannot start. While another holds the lock it waits by itself, so that trying
+                // again would only say the same again.
+                Some(status) if status.code().is_some_and(|code| code != 0) => return Ok(false),
+                // it was stopped or killed from outside
+                Some(_) if self.starts == STARTS_MAX => return Ok(false),
+                Some(_) => {}
+            }
         }
         self.starts += 1;
+        self.log_start = length(&self.config.server_log());
         self.child = Some(spawn(self.config)?);
         Ok(true)
     }
@@ -169,6 +198,11 @@ fn open_private(path: &Path, lock: bool) -> anyhow::Result<File> {
     options.create(true).mode(0o600);
     let opened = if lock { options.write(true).truncate(false) } else { options.append(true) }.open(path);
     opened.with_context(|| format!("cannot open `{}`", path.display()))
+}
+
+/// Bytes of a file; none when it is not there.
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |found| found.len())
 }
 
 /// What a file says after an offset, at most its end.

@@ -59,6 +59,7 @@ async fn play(stage: &Stage, server: &Server, narrator: &mut Narrator) -> anyhow
     act::register_person(stage, server, narrator).await?;
     let reported = act::run_agent(stage, narrator).await?;
     let task = ask::task(server, &reported).await?;
+    narrator.remember(task.next(server)?);
     act::show_refusals(&task, narrator)?;
     act::show_undone_and_unknown(stage, &task, narrator)?;
     act::show_record(&task, narrator)?;

@@ -1,5 +1,6 @@
 //! How people name things on the command line: `@42`, ids of acts and runs, points in time.
 
+use std::fmt;
 use std::str::FromStr;
 
 use evidence::id;
@@ -81,6 +82,33 @@ impl FromStr for RunId {
     }
 }
 
+/// A run, by its id or by the entry that it started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RunName {
+    Id(String),
+    Start(u64),
+}
+
+impl FromStr for RunName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with('@') {
+            return position(text).map(Self::Start);
+        }
+        text.parse().map(|RunId(id)| Self::Id(id))
+    }
+}
+
+impl fmt::Display for RunName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => f.write_str(id),
+            Self::Start(index) => write!(f, "@{index}"),
+        }
+    }
+}
+
 /// A principal or agent by name, or a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -115,6 +143,13 @@ pub(crate) enum Time {
 }
 
 impl Time {
+    /// As an absolute time that can be typed, given the present.
+    pub(crate) fn text(self, now_ms: u64) -> String {
+        let ms = self.ms(now_ms);
+        let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        at.map_or_else(|| ms.to_string(), |at| at.to_string())
+    }
+
     /// ms since 1970, given the present.
     pub(crate) fn ms(self, now_ms: u64) -> u64 {
         match self {
@@ -195,6 +230,8 @@ mod tests {
         assert_eq!("ciso".parse(), Ok(Who::Name("ciso".into())));
         assert_eq!(UUID.parse(), Ok(Who::Run(UUID.into())));
         assert!("@7".parse::<Who>().unwrap_err().contains("deeds authority @7"));
+        assert_eq!("@7".parse(), Ok(RunName::Start(7)));
+        assert_eq!(UUID.parse(), Ok(RunName::Id(UUID.into())));
         assert!(UUID.to_uppercase().parse::<RunId>().is_err());
         assert!("a\u{1b}[2J".parse::<Who>().is_err());
         assert!("n".repeat(WHO_MAX_BYTES).parse::<Who>().is_ok());

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use anyhow::Context as _;
 use serde::Serialize;
 
+use crate::render::text::wrap_lines;
+
 /// Columns assumed where standard output is no terminal: wide enough not to cut what a program reads.
 const WIDE: usize = 10_000;
 /// Fewest columns that text is laid out for.
@@ -46,9 +48,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print_raw(&serde_json::to_vec(value)?)
 }
 
-/// Prints a remark for people to standard error. It may get lost; nothing depends on it.
+/// Prints a remark for people to standard error, wrapped to the terminal. It may get lost; nothing depends on it.
 pub(crate) fn remark(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let stderr = io::stderr();
+    let columns = || rustix::termios::tcgetwinsize(&stderr).map_or(100, |size| usize::from(size.ws_col));
+    let width = if stderr.is_terminal() { columns().max(NARROW) } else { WIDE };
+    let _ = writeln!(anstream::stderr().lock(), "{}", wrap_lines(text, width));
 }
 
 /// A reader that has seen enough is no error; the exit code still says what was found.

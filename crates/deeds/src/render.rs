@@ -8,6 +8,7 @@ pub(crate) mod describe;
 pub(crate) mod fact;
 pub(crate) mod lists;
 pub(crate) mod report;
+pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod text;

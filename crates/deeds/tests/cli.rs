@@ -134,12 +134,36 @@ fn a_key_that_others_can_read_is_refused_before_the_server_is_started() {
 fn a_data_directory_that_cannot_be_is_named() {
     let home = home();
     fs::write(home.path().join("file"), "").unwrap();
-    assert_snapshot!("data_below_a_file", said(home.path(), &["runs", "--data", "file/data"]));
+    assert_snapshot!(
+        "data_below_a_file",
+        said(home.path(), &["principal", "add", "ana", "--data", "file/data"])
+    );
     let long = "d".repeat(120);
     assert_snapshot!(
         "data_too_deep_for_a_socket",
         said(home.path(), &["runs", "--data", &format!("/{long}")])
     );
+}
+
+#[test]
+fn questions_about_a_log_that_is_not_there_make_none() {
+    let home = home();
+    assert_snapshot!("runs_without_a_log", said(home.path(), &["runs", "--data", "nowhere"]));
+    for line in [
+        "did",
+        "authority @1",
+        "entry @1",
+        "prove @1 -o x",
+        "status",
+        "policy show",
+        "principal list",
+        "principal retire ana",
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        let said = said(home.path(), &[&args[..], &["--data", "nowhere"]].concat());
+        assert!(said.starts_with("exit 2\n") && said.contains("there is no log in"), "{line}: {said}");
+    }
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn check_outcomes(data: &Data) {
         }
     }
     assert!(acts >= KILLS, "{acts} acts were permitted");
-    println!("{acts} permitted acts, {unknown} with unknown outcome");
+    eprintln!("{acts} permitted acts, {unknown} with unknown outcome");
 }
 
 /// Every receipt verifies against the log as it is now, and every checkpoint extends the one before.
@@ -160,7 +160,7 @@ fn check_promises(data: &Data) {
         let path = reader.consistency_proof(old.size, new.size).unwrap();
         tlog::proof::verify_consistency(old.size, &old.root, new.size, &new.root, &path).unwrap();
     }
-    println!("{receipts} receipts and {} checkpoints verify", sizes.len());
+    eprintln!("{receipts} receipts and {} checkpoints verify", sizes.len());
 }
 
 fn checkpoint(data: &Data, size: u64) -> tlog::checkpoint::Checkpoint {

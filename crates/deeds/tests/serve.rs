@@ -121,7 +121,7 @@ async fn a_second_server_names_the_first_and_leaves_it_alone() {
     let refused = command(dir.path(), &[]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains(&format!("held by process {}", server.child.id())), "{said}");
+    assert!(said.contains(&format!("(process {}) already serves", server.child.id())), "{said}");
     client(dir.path()).await.hello().await.unwrap();
     assert_eq!(server.stop().0, Some(0));
 }

@@ -56,14 +56,18 @@ impl Drop for Home {
 fn of_many_starters_at_once_one_starts_and_all_are_served() {
     let home = Home::new();
     let starters: Vec<_> = (0..8)
-        .map(|_| {
-            let mut command = deeds(home.0.path(), &["status", "--json"]);
+        .map(|n| {
+            let mut command = deeds(home.0.path(), &["principal", "add", &format!("p{n}"), "--json"]);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();
     let answers: Vec<Value> =
         starters.into_iter().map(|starter| json(&starter.wait_with_output().unwrap())).collect();
-    assert!(answers.iter().all(|answer| answer["log_id"] == answers[0]["log_id"]), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer["principal"]["iss"] == answers[0]["principal"]["iss"]),
+        "{answers:?}"
+    );
+    assert_eq!(home.ask(&["principal", "list", "--json"])["principals"].as_array().unwrap().len(), 8);
     let log = std::fs::read_to_string(home.0.path().join("data/serve.log")).unwrap();
     assert_eq!(log.matches("serving").count(), 1, "{log}");
 
@@ -75,6 +79,7 @@ fn of_many_starters_at_once_one_starts_and_all_are_served() {
 #[test]
 fn the_server_outlives_its_starter_and_comes_back_after_a_kill() {
     let home = Home::new();
+    home.ask(&["principal", "add", "ana", "--json"]);
     let before = home.ask(&["status", "--json"]);
     // the starter has ended by now; the server has not
     assert_eq!(home.ask(&["status", "--json"])["log_id"], before["log_id"]);
@@ -89,11 +94,12 @@ fn the_server_outlives_its_starter_and_comes_back_after_a_kill() {
 #[test]
 fn a_server_that_cannot_start_says_why() {
     let home = Home::new();
-    let mut command = deeds(home.0.path(), &["status"]);
+    let mut command = deeds(home.0.path(), &["principal", "add", "ana"]);
     let output = command.env("DEEDS_POLICY", home.0.path().join("no-policy")).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("did not start") && error.contains("no-policy"), "{error}");
+    assert_eq!(error.matches("no-policy").count(), 1, "told once: {error}");
 }
 
 #[test]

@@ -262,7 +262,10 @@ mod tests {
         assert!(Jwk::from_bytes(&identity).is_none());
         let mut beyond = [0xff; 32];
         (beyond[0], beyond[31]) = (0xf0, 0x7f);
-        assert!(Jwk::from_bytes(&beyond).is_none(), "a coordinate at or above the prime has another spelling");
+        assert!(
+            Jwk::from_bytes(&beyond).is_none(),
+            "a coordinate at or above the prime has another spelling"
+        );
     }
 
     proptest! {

@@ -25,6 +25,6 @@ pub use index::Index;
 pub use query::{
     ActionRow, Actions, Authority, Committed, DecisionPart, DelegationPart, DidFilter, EntryAnswer,
     FieldShown, Located, OutcomePart, OutcomeRow, PolicyRow, PrincipalPart, PrincipalRow, Principals,
-    RunAnswer, RunPart, RunRow, Runs, RunsFilter, Status, StreamRow, ToolPart, Which, Whose,
+    RemarkRow, RunAnswer, RunPart, RunRow, Runs, RunsFilter, Status, StreamRow, ToolPart, Which, Whose,
 };
 pub use record::{Content, Opener, Record};

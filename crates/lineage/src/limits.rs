@@ -12,6 +12,12 @@ pub const ROWS_DEFAULT: u64 = 100;
 /// Most rows of a bounded answer, whatever the caller asks for.
 pub const ROWS_MAX: u64 = 1_000;
 
+/// Longest arguments that a row of a list shows, bytes of JSON; longer ones stay in the answer about the action.
+pub const ROW_ARGS_MAX_BYTES: usize = 200;
+
+/// Most gaps and refusals beside the actions that a list of actions names.
+pub const REMARKS_MAX: u64 = 100;
+
 /// Most identities that one name may stand for in a query; more are left out, and the answer says so.
 pub const NAMES_MAX: usize = 16;
 

@@ -15,7 +15,7 @@ use evidence::label::Assurance;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
-pub use actions::{ActionRow, Actions, DidFilter, OutcomeRow, Whose};
+pub use actions::{ActionRow, Actions, DidFilter, OutcomeRow, RemarkRow, Whose};
 pub use authority::{
     Authority, Committed, DecisionPart, DelegationPart, Located, OutcomePart, PrincipalPart, RunPart,
     ToolPart, Which,

@@ -98,11 +98,11 @@ impl Recorder {
             match self.end_stream(*run, *stream, "lost", 0).await {
                 Ok(_) => {}
                 Err(RecorderError::RunEnded(_) | RecorderError::RunUnknown(_)) => {
-                    self.forget_lease(*run, *stream)
+                    self.forget_lease(*run, *stream);
                 }
                 // one run that cannot be ended now must not keep the others
                 Err(error) => {
-                    tracing::warn!(%error, run = id::text(run), stream, "a lost run could not be ended yet")
+                    tracing::warn!(%error, run = id::text(run), stream, "a lost run could not be ended yet");
                 }
             }
         }

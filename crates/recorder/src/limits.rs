@@ -34,5 +34,6 @@ pub const SNAPSHOT_EVERY: u64 = 8_192;
 pub const DELEGATION_CACHE: usize = 4_096;
 /// Longest text of an outcome's detail, a gap's reason and the like, bytes.
 pub const TEXT_MAX_BYTES: usize = 2_048;
-/// Longest correlators (what client and agent say of themselves) and enforcement points, bytes; longer ones are kept as their digest.
+/// Longest correlators (what client and agent say of themselves) and enforcement points, bytes; longer ones are
+/// kept as their digest.
 pub const CORRELATORS_MAX_BYTES: usize = 8_192;

@@ -9,7 +9,7 @@ use super::answer;
 use crate::Outcome;
 use crate::cli::{PolicyCommand, PolicyDirArgs};
 use crate::config::Config;
-use crate::connect::connect;
+use crate::connect::{connect, connect_or_begin};
 use crate::output::{Output, print_json, print_text};
 use crate::render::style::{BAD, paint};
 use crate::render::{lists, text};
@@ -30,12 +30,18 @@ async fn activate(config: &Config, args: &PolicyDirArgs, output: Output) -> anyh
     let dir = std::fs::canonicalize(&args.dir);
     let dir = dir.with_context(|| format!("cannot find the policy directory `{}`", args.dir.display()))?;
     let dir = dir.to_str().context("the path of the policy directory is not UTF-8 text")?.to_owned();
-    let server = connect(config).await?;
+    let server = connect_or_begin(config).await?;
     let activated: ActivatedPolicy = server.client.post_json("/v1/policy", &ActivatePolicy { dir }).await?;
+    let already = server.hello.policy.digest == activated.digest;
+    let ActivatedPolicy { digest, index } = &activated;
     if output.json {
-        print_json(&activated)?;
+        print_json(&json!({"digest": digest, "index": index, "already": already}))?;
+    } else if already {
+        print_text(&format!(
+            "The policy {digest} is already in force since @{index}; nothing was changed.\n"
+        ))?;
     } else {
-        print_text(&format!("Activated the policy {}, entry @{}.\n", activated.digest, activated.index))?;
+        print_text(&format!("Activated the policy {digest}, entry @{index}.\n"))?;
     }
     Ok(Outcome::Fine)
 }
@@ -49,7 +55,8 @@ pub(crate) fn check(args: &PolicyDirArgs, output: Output) -> anyhow::Result<Outc
                 print_json(&json!({"dir": args.dir, "accepted": false, "findings": findings}))?;
             } else {
                 let all = PolicyError::Refused(findings).to_string();
-                print_text(&format!("{} {}\n", paint(BAD, "refused:"), text::lines(&all)))?;
+                let told = text::wrap_lines(&text::lines(&all), output.width);
+                print_text(&format!("{} {told}\n", paint(BAD, "refused:")))?;
             }
             return Ok(Outcome::Finding);
         }
@@ -60,7 +67,9 @@ pub(crate) fn check(args: &PolicyDirArgs, output: Output) -> anyhow::Result<Outc
         print_json(&shown)?;
     } else {
         print_text(&lists::policy(&shown, output.width))?;
-        print_text("The set is sound. Activate it with `deeds policy activate`.\n")?;
+        let next = args.dir.display().to_string();
+        let next = text::safe(&next);
+        print_text(&format!("The set is sound. Activate it with `deeds policy activate {next}`.\n"))?;
     }
     Ok(Outcome::Fine)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use capture::api::{AddPrincipal, AddedPrincipal, Hello, Written};
 use evidence::base64url;
 use evidence::jws;
@@ -13,11 +13,14 @@ use super::answer;
 use crate::Outcome;
 use crate::cli::{self, PrincipalAddArgs, PrincipalCommand, PrincipalRetireArgs};
 use crate::config::Config;
-use crate::connect::{Server, connect};
+use crate::connect::{Server, connect, connect_or_begin};
 use crate::keys::{self, Key, KeyError, SAME_USER_WARNING};
 use crate::output::{Output, print_json, print_text, remark};
 use crate::render::lists;
 use crate::{clock, entropy};
+
+/// Longest name of a principal, bytes: what the server takes.
+const NAME_MAX_BYTES: usize = 64;
 
 /// Adds, lists or retires.
 pub(crate) async fn run(
@@ -25,27 +28,25 @@ pub(crate) async fn run(
     command: &PrincipalCommand,
     output: Output,
 ) -> anyhow::Result<Outcome> {
-    let server = connect(config).await?;
     match command {
-        PrincipalCommand::Add(args) => add(config, &server, args, output).await,
-        PrincipalCommand::List => answer(&server.client, "/v1/principals", output, lists::principals).await,
-        PrincipalCommand::Retire(args) => retire(&server, args, output).await,
+        PrincipalCommand::Add(args) => add(config, args, output).await,
+        PrincipalCommand::List => {
+            let server = connect(config).await?;
+            answer(&server.client, "/v1/principals", output, lists::principals).await
+        }
+        PrincipalCommand::Retire(args) => retire(&connect(config).await?, args, output).await,
     }
 }
 
-async fn add(
-    config: &Config,
-    server: &Server,
-    args: &PrincipalAddArgs,
-    output: Output,
-) -> anyhow::Result<Outcome> {
+async fn add(config: &Config, args: &PrincipalAddArgs, output: Output) -> anyhow::Result<Outcome> {
     let path = key_path(config, args)?;
+    let server = connect_or_begin(config).await?;
     let (key, made) = read_or_create(&path, &args.name)?;
     let kind = match args.kind {
         cli::PrincipalKind::Human => PrincipalKind::Human,
         cli::PrincipalKind::Service => PrincipalKind::Service,
     };
-    let added = register(server, kind, &args.name, args.display.as_deref(), &key).await?;
+    let added = register(&server, kind, &args.name, args.display.as_deref(), &key).await?;
     if output.json {
         print_json(
             &json!({"principal": added.principal, "index": added.index, "key_file": path, "made": made}),
@@ -88,18 +89,26 @@ fn proof(hello: &Hello, sub: &str, key: &Key, now_s: u64) -> String {
 }
 
 fn key_path(config: &Config, args: &PrincipalAddArgs) -> anyhow::Result<PathBuf> {
+    // the server checks the name too, but by then a key file for it would be there
+    check_name(&args.name)?;
     if let Some(path) = &args.key {
         return Ok(std::path::absolute(path)?);
     }
-    // the server checks the name too, but it must not lead out of the directory before that
-    if args.name.starts_with('.') || args.name.contains(['/', '\0']) {
-        bail!(
-            "`{}` cannot name a principal: use lower-case letters, digits and `._@-`",
-            args.name.escape_default()
-        );
-    }
     let keys = config.keys.as_ref().context("no place for the key: name its file with `--key FILE`")?;
     Ok(keys.join(format!("{}.key", args.name)))
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    ensure!(
+        name.len() <= NAME_MAX_BYTES
+            && name.bytes().next().is_some_and(letter)
+            && name.bytes().all(|byte| letter(byte) || b"._@-".contains(&byte)),
+        "`{}` cannot name a principal: use 1 to {NAME_MAX_BYTES} lower-case letters, digits and `._@-`, the first \
+         a letter or digit",
+        name.escape_default()
+    );
+    Ok(())
 }
 
 fn read_or_create(path: &Path, name: &str) -> anyhow::Result<(Key, bool)> {
@@ -182,7 +191,9 @@ mod tests {
             key_path(&config, &args)
         };
         assert_eq!(path("ana").unwrap(), Path::new("/keys/ana.key"));
-        for wrong in ["../ana", "..", "a/b", ".x"] {
+        let longest = "n".repeat(NAME_MAX_BYTES);
+        assert!(path(&longest).is_ok());
+        for wrong in ["../ana", "..", "a/b", ".x", "", "Ana", "a b", &format!("{longest}n")] {
             assert!(path(wrong).is_err(), "{wrong}");
         }
     }

@@ -8,10 +8,12 @@ use anyhow::{Context as _, bail};
 use capture::client::Client;
 use serde_json::json;
 
+use super::{no_action, started_at};
 use crate::Outcome;
 use crate::cli::{ProveArgs, Withhold};
 use crate::config::Config;
 use crate::connect::connect;
+use crate::names::{self, Subject};
 use crate::output::{Output, print_json, print_text};
 use crate::render::style::{HEAD, paint};
 
@@ -21,11 +23,21 @@ pub(crate) async fn run(config: &Config, args: &ProveArgs, output: Output) -> an
     if args.out.exists() && !args.force {
         bail!("`{}` exists already; choose another name, or replace it with `--force`", args.out.display());
     }
-    let bundle = prove(&server.client, &args.subject.0, &args.withhold).await?;
+    let subject = subject(&server.client, &args.subject).await?;
+    let bundle = match (prove(&server.client, &subject, &args.withhold).await, names::position(&subject)) {
+        (Ok(bundle), _) => bundle,
+        (Err(error), Ok(index)) => {
+            return Err(match error.downcast() {
+                Ok(error) => no_action(&server.client, index, error).await,
+                Err(error) => error,
+            });
+        }
+        (Err(error), Err(_)) => return Err(error),
+    };
     write(&args.out, &bundle, args.force)?;
     let name = args.out.display();
     if output.json {
-        print_json(&json!({"file": args.out, "bytes": bundle.len(), "subject": args.subject.0}))?;
+        print_json(&json!({"file": args.out, "bytes": bundle.len(), "subject": subject}))?;
     } else {
         print_text(&format!(
             "Wrote {} ({} bytes).\nAnyone can check it without this server: deeds verify {name} --log-key '{}'\n",
@@ -35,6 +47,16 @@ pub(crate) async fn run(config: &Config, args: &ProveArgs, output: Output) -> an
         ))?;
     }
     Ok(Outcome::Fine)
+}
+
+/// What the server is asked for: of the entry that a run started with, the run.
+async fn subject(client: &Client, named: &Subject) -> anyhow::Result<String> {
+    let Ok(index) = names::position(&named.0) else { return Ok(named.0.clone()) };
+    match started_at(client, index).await {
+        Ok((Some(run), _)) => Ok(run),
+        // whatever else is there, or is not: the server says so
+        _ => Ok(named.0.clone()),
+    }
 }
 
 /// Fetches a bundle.

@@ -14,6 +14,14 @@ pub(crate) fn run(config: &Config, args: &ServeArgs) -> anyhow::Result<Outcome> 
         }
     }
     crate::telemetry::init(config.log.as_deref().unwrap_or("info"))?;
-    crate::serve::serve(config, args)?;
-    Ok(Outcome::Fine)
+    match crate::serve::serve(config, args) {
+        Ok(()) => Ok(Outcome::Fine),
+        Err(error) => Err(match crate::serve::holder(&error) {
+            Some(holder) => anyhow::anyhow!(
+                "a server ({holder}) already serves `{}`; use it, or run `deeds stop`",
+                config.data.display()
+            ),
+            None => error,
+        }),
+    }
 }

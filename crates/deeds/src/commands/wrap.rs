@@ -67,7 +67,10 @@ fn connector(config: &Config) -> Connect {
     Arc::new(move || {
         let config = Arc::clone(&config);
         Box::pin(async move {
-            connect::connect(&config).await.map(|_| config.socket()).map_err(|error| format!("{error:#}"))
+            connect::connect_or_begin(&config)
+                .await
+                .map(|_| config.socket())
+                .map_err(|error| format!("{error:#}"))
         })
     })
 }

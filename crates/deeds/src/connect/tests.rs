@@ -43,7 +43,7 @@ async fn a_server_of_this_version_is_taken() {
 async fn another_api_or_another_program_is_refused_with_both_versions_named() {
     for (server, api) in [("deeds", API_VERSION + 1), ("needs", API_VERSION)] {
         let (_dir, config) = answering("200 OK", &hello(server, api));
-        let error = connect(&config).await.unwrap_err().to_string();
+        let error = connect_or_begin(&config).await.unwrap_err().to_string();
         assert!(error.contains(&format!("{server} 9.9.9 with API {api}")), "{error}");
         assert!(error.contains(env!("CARGO_PKG_VERSION")) && error.contains("stop that server"), "{error}");
     }
@@ -54,7 +54,7 @@ async fn a_server_that_refuses_the_version_is_quoted() {
     let problem = json!({"type": "urn:deeds:error:api-version", "title": "t", "status": 426, "code": "api-version",
         "detail": "the client is too old"});
     let (_dir, config) = answering("426 Upgrade Required", &problem.to_string());
-    let error = connect(&config).await.unwrap_err().to_string();
+    let error = connect_or_begin(&config).await.unwrap_err().to_string();
     assert!(error.contains("the client is too old") && error.contains("API 1"), "{error}");
 }
 

@@ -16,7 +16,7 @@ use super::player::agent::Reported;
 use super::stage::Stage;
 use super::story;
 use crate::commands::{authority, principal};
-use crate::connect::{Server, connect};
+use crate::connect::{Server, connect_or_begin};
 use crate::render::{self, lists};
 use crate::{entropy, keys};
 
@@ -27,12 +27,12 @@ const AGENT_PATIENCE: Duration = Duration::from_mins(1);
 pub(super) async fn start_server(stage: &Stage, narrator: &mut Narrator) -> anyhow::Result<Server> {
     narrator.begin(
         "A server that keeps the log",
-        "The server decides every call and keeps an append-only log that nobody can change unnoticed. Its policy is \
+        "The server decides every call and keeps an append-only log whose entries cannot be changed without breaking a signed tree head. Its policy is \
          a directory of Cedar files; the log names the policy's digest from its first decision on.",
     )?;
     narrator.command("deeds serve --policy policy")?;
     narrator.progress("starting the server");
-    let server = connect(&stage.config).await?;
+    let server = connect_or_begin(&stage.config).await?;
     let hello = &server.hello;
     narrator.show(&format!(
         "log {}, process {}, over a Unix socket for this user alone",
@@ -204,7 +204,7 @@ pub(super) fn show_record(task: &Task, narrator: &mut Narrator) -> anyhow::Resul
     narrator.begin("What the log has", "Everything above comes from one question to the log:")?;
     narrator.command(&format!("deeds did --task {}", task.id))?;
     let width = narrator.width();
-    narrator.page(&lists::actions(&task.answer, width - 2))?;
+    narrator.page(&lists::actions(&task.answer, width - 2, ""))?;
     let allowed = task.done.iter().filter(|done| done.verdict == "allow").count();
     let isolated = task.part("isolate");
     let fine = isolated.iter().filter(|done| done.verdict == "allow" && done.status == "ok").count();
@@ -240,7 +240,7 @@ pub(super) async fn ask_for_authority(
     let answer: Value = server.client.get_json(&authority::path(&isolation.to_string())).await?;
     let width = narrator.width();
     narrator.page(&render::authority::page(&answer, width - 2))?;
-    narrator.page(&render::authority::legend())?;
+    narrator.page(&render::authority::legend(width - 2))?;
     let covered = answer.pointer("/committed/state").and_then(Value::as_str) == Some("included");
     narrator.check("a signed checkpoint covers the isolation", covered)?;
     narrator.check("the isolation was allowed", render::authority::verdict(&answer) == Some("allow"))?;

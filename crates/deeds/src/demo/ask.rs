@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use evidence::tool;
 use serde_json::{Value, json};
 
+use super::narrator::Next;
 use super::player::agent::Reported;
 use crate::connect::Server;
 use crate::render::fact;
@@ -46,6 +47,18 @@ impl Task {
     /// The calls of one part of the story.
     pub(super) fn part(&self, part: &str) -> Vec<&Done> {
         self.done.iter().filter(|done| done.reported.call.part == part).collect()
+    }
+}
+
+impl Task {
+    /// What there is to ask about afterwards.
+    pub(super) fn next(&self, server: &Server) -> anyhow::Result<Next> {
+        let first = |part: &str| {
+            let found = self.part(part).first().map(|done| done.index);
+            found.with_context(|| format!("nothing of the part `{part}` was recorded"))
+        };
+        let log_vkey = server.hello.log_vkey.clone();
+        Ok(Next { refused: first("controller")?, unknown: first("killed")?, log_vkey })
     }
 }
 

@@ -13,19 +13,38 @@ use crate::render::text::{safe, wrap};
 /// Columns that prose takes.
 const PROSE: usize = 96;
 
+/// What there is to ask about in a directory that is kept.
+pub(super) struct Next {
+    /// Position of a refused call.
+    pub(super) refused: u64,
+    /// Position of a call whose outcome is unknown.
+    pub(super) unknown: u64,
+    /// The log's public key.
+    pub(super) log_vkey: String,
+}
+
 /// The teller.
 pub(super) struct Narrator {
     output: Output,
     steps: Vec<Value>,
     not_yet: Vec<NotYet>,
     checks: Vec<(String, bool)>,
+    /// What there is to ask about afterwards.
+    next: Option<Next>,
     /// Whether a progress line stands on the terminal.
     pending: bool,
 }
 
 impl Narrator {
     pub(super) fn new(output: Output) -> Self {
-        Self { output, steps: Vec::new(), not_yet: Vec::new(), checks: Vec::new(), pending: false }
+        Self {
+            output,
+            steps: Vec::new(),
+            not_yet: Vec::new(),
+            checks: Vec::new(),
+            next: None,
+            pending: false,
+        }
     }
 
     /// Columns for tables and pages.
@@ -81,6 +100,11 @@ impl Narrator {
         self.steps.push(json!({"step": step, "observed": observed}));
     }
 
+    /// Remembers what to name at the end.
+    pub(super) fn remember(&mut self, next: Next) {
+        self.next = Some(next);
+    }
+
     /// A line that the next output replaces, on a terminal only.
     pub(super) fn progress(&mut self, text: &str) {
         let stderr = std::io::stderr();
@@ -107,11 +131,7 @@ impl Narrator {
         }
         self.print(&format!("\n{}\n", paint(HEAD, "What next")))?;
         if let Some(kept) = kept {
-            let data = kept.join("data");
-            let data = data.display();
-            self.say(&format!("The directory is kept: {}", kept.display()))?;
-            self.command(&format!("deeds did --data {data}"))?;
-            self.command(&format!("deeds runs --data {data}"))?;
+            self.kept(kept)?;
         } else {
             self.say(
                 "The directory is gone again; `deeds demo --keep` leaves it to look around in. On your own:",
@@ -123,6 +143,25 @@ impl Narrator {
         self.command("deeds did                          # what it did")?;
         self.command("deeds principal add yourname       # put your own signature behind it")?;
         self.command("deeds policy check ./policy        # say what nobody may do")
+    }
+
+    fn kept(&mut self, kept: &Path) -> anyhow::Result<()> {
+        let data = kept.join("data");
+        let data = data.display();
+        self.say(&format!("The directory is kept: {}", kept.display()))?;
+        self.command(&format!("deeds did --data {data}"))?;
+        self.command(&format!("deeds runs --data {data}"))?;
+        if let Some(next) = self.next.take() {
+            self.command(&format!("deeds authority @{} --data {data}   # a refused call", next.refused))?;
+            self.command(&format!("deeds authority @{} --data {data}   # outcome unknown", next.unknown))?;
+            for file in ["isolation.deeds", "forged.deeds"] {
+                let file = kept.join(file);
+                self.command(&format!("deeds verify {} --log-key '{}'", file.display(), next.log_vkey))?;
+            }
+        }
+        self.say("Questions start the server again; this ends it:")?;
+        self.command(&format!("deeds stop --data {data}"))?;
+        self.say("On your own:")
     }
 
     /// Takes the progress line away.

@@ -41,6 +41,9 @@ const SECTIONS: [(&str, &str, &[&str]); 7] = [
     ("Checkpoint", "committed", &["state", "size", "root"]),
 ];
 
+/// All tools of a delegation are told by their number; the JSON has them.
+const ALL_TOOLS: (&str, &str) = ("delegation", "tools");
+
 /// Sections that lead from one to the next.
 const CHAIN: usize = 4;
 
@@ -51,16 +54,20 @@ pub(crate) fn page(answer: &Value, width: usize) -> String {
         let Some(section) = answer.get(*member).and_then(Value::as_object) else { continue };
         let arrow = if n > 0 && n < CHAIN { "↓ " } else { "" };
         add(&mut out, format_args!("\n{}\n", paint(HEAD, &format!("{arrow}{heading}"))));
-        let rest = section.keys().map(String::as_str).filter(|name| !order.contains(name));
+        let rest = section.keys().map(String::as_str);
+        let rest = rest.filter(|name| !order.contains(name) && (*member, *name) != ALL_TOOLS);
         for name in order.iter().copied().chain(rest) {
             if let Some(fact) = section.get(name) {
                 tree::member(&mut out, readable(name), &with_position(name, fact), 1, width);
             }
         }
+        if *member == "outcome" && verdict(answer) == Some("deny") {
+            tree::line(&mut out, "status", "none: the call never reached the server", "", 1, width);
+        }
     }
     out.push_str(&not_proven(answer, width));
     out.push('\n');
-    out.push_str(&lists::margin(answer));
+    out.push_str(&lists::margin(answer, width));
     out
 }
 
@@ -127,12 +134,13 @@ fn not_proven(answer: &Value, width: usize) -> String {
     out
 }
 
-/// What the labels in brackets mean; printed under the first page that a newcomer sees.
-pub(crate) fn legend() -> String {
+/// What the labels in brackets mean; printed under a page for people.
+pub(crate) fn legend(width: usize) -> String {
     let text = "In brackets: how an identity is known (attested, issuer-asserted, delegator-asserted, asserted, \
-                inferred), what was checked (verified-captured: with the key recorded in the log; not-checked), and \
-                the log entry that says it.";
-    paint(DIM, &wrap(text, 96).join("\n"))
+                inferred), what was checked (verified-captured: a signature or proof, with the key recorded in the \
+                log; not-checked: recorded by the server and committed to by the checkpoint, but not signed by \
+                anyone else), and the log entry that says it.";
+    wrap(text, width).iter().map(|line| paint(DIM, line) + "\n").collect()
 }
 
 /// The verdict of an answer about an action.

@@ -41,7 +41,11 @@ fn object(name: &str, members: &Map<String, Value>) -> Option<String> {
         "registered" => Some(format!("key {} at @{}", text("thumbprint")?, number("index")?)),
         "scope" => {
             let limits = members.get("constraints").and_then(Value::as_object)?;
-            Some(format!("{} with {}", text("tool")?, constraints(limits)))
+            let others = match number("others").unwrap_or_default() {
+                0 => String::new(),
+                others => format!("; and {others} more {}", if others == 1 { "tool" } else { "tools" }),
+            };
+            Some(format!("{} with {}{others}", text("tool")?, constraints(limits)))
         }
         "life" => {
             let until = time(number("until")?.saturating_mul(1_000));

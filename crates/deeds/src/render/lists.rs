@@ -3,70 +3,140 @@
 use serde_json::Value;
 
 use super::fact::text as fact_text;
+use super::report;
 use super::style::{BAD, DIM, HEAD, WARN, of_word, paint};
-use super::table::{Cell, cell, draw, styled};
-use super::text::{add, count, safe, time};
+use super::table::{Cell, NOTE_INDENT, Row, cell, draw, fits, left, right, styled, whole};
+use super::text::{add, clock, count, date, paragraph, safe, time};
 
-/// `deeds runs`
-pub(crate) fn runs(answer: &Value, width: usize) -> String {
-    let rows = rows(answer, "runs");
-    if rows.is_empty() {
-        return format!("No runs yet. Begin one with `deeds wrap -- COMMAND`.\n{}", margin(answer));
+/// Characters of a digest that tell one row from another.
+const DIGEST_SHOWN: usize = 12;
+/// Longest arguments that are shown in a row, characters.
+const ARGUMENTS_MAX: usize = 40;
+
+/// `deeds runs`; `again` is the command that the answer came from, `before` the position it asked for.
+pub(crate) fn runs(answer: &Value, width: usize, again: &str, before: Option<u64>) -> String {
+    let list = rows(answer, "runs");
+    let below = further(answer, again) + &margin(answer, width);
+    match (list.is_empty(), before) {
+        (true, Some(before)) => return format!("No runs before @{before}.\n{below}"),
+        (true, None) => return format!("No runs yet. Begin one with `deeds wrap -- COMMAND`.\n{below}"),
+        (false, _) => {}
     }
-    let head = ["START", "BEGAN", "AGENT", "FOR", "GRADE", "SERVER", "ACTIONS", "STATE", "RUN"];
-    let lines = rows.iter().map(|run| {
-        let holder = fact_text(run, "holder", "/id");
-        let refused = number(run, "refused");
-        let actions = number(run, "actions");
-        let shown =
-            if refused == 0 { format!("{actions}") } else { format!("{actions} ({refused} refused)") };
-        vec![
-            position(run.get("started")),
-            cell(time(number(run, "started_ms"))),
-            cell(holder),
-            cell(fact_text(run, "initiator", "/sub")),
-            word(fact_text(run, "grade", "")),
-            cell(fact_text(run, "servers", "/0/alias")),
-            if refused == 0 { cell(shown) } else { styled(shown, BAD) },
-            word(run_state(run)),
-            styled(string(run, "run"), DIM),
-        ]
-    });
-    format!("{}{}", draw(&head, lines.collect(), width), margin(answer))
+    let day = one_day(list, "started_ms");
+    let head = [
+        whole("START"),
+        whole("TIME"),
+        left("AGENT"),
+        left("FOR"),
+        whole("GRADE"),
+        right("SERVER"),
+        whole("ACTIONS"),
+        whole("STATE"),
+    ];
+    let lines = list.iter().map(|run| run_row(run, day.is_some(), width)).collect();
+    format!("{}{}{below}", day_line(day.as_deref()), draw(&head, lines, width))
+}
+
+fn run_row(run: &Value, same_day: bool, width: usize) -> Row {
+    let (actions, refused) = (number(run, "actions"), number(run, "refused"));
+    let shown = if refused == 0 { format!("{actions}") } else { format!("{actions} ({refused} refused)") };
+    let row = Row::from(vec![
+        position(run.get("started")),
+        when(number(run, "started_ms"), same_day),
+        cell(fact_text(run, "holder", "/id")),
+        cell(fact_text(run, "initiator", "/sub")),
+        word(fact_text(run, "grade", "")),
+        cell(fact_text(run, "servers", "/0/alias")),
+        if refused == 0 { cell(shown) } else { styled(shown, BAD) },
+        word(run_state(run)),
+    ]);
+    let row = match run_holes(run) {
+        Some(holes) => row.note(styled(holes, WARN)),
+        None => row,
+    };
+    let ids = [("run", string(run, "run")), ("task", fact_text(run, "task", ""))];
+    let ids = ids.map(|(name, id)| format!("{name} {id}"));
+    let together = ids.join("  ");
+    // an id is never broken
+    if together.chars().count() + NOTE_INDENT <= width {
+        return row.note(styled(together, DIM));
+    }
+    ids.into_iter().fold(row, |row, id| row.note(styled(id, DIM)))
 }
 
 fn run_state(run: &Value) -> String {
-    let open = number(run, "open");
-    let state = match fact_text(run, "reason", "") {
+    match fact_text(run, "reason", "") {
         reason if reason.is_empty() => "open".to_owned(),
         reason => reason,
-    };
-    if open == 0 { state } else { format!("{state}, {open} without outcome") }
+    }
 }
 
-/// `deeds did`
-pub(crate) fn actions(answer: &Value, width: usize) -> String {
-    let rows = rows(answer, "actions");
-    if rows.is_empty() {
-        return format!("No actions match.\n{}", margin(answer));
+/// What is missing from the record of a run.
+fn run_holes(run: &Value) -> Option<String> {
+    let open =
+        Some(number(run, "open")).filter(|open| *open > 0).map(|open| format!("{open} without outcome"));
+    let gaps =
+        Some(number(run, "gap_entries")).filter(|gaps| *gaps > 0).map(|gaps| count(gaps, "gap", "gaps"));
+    let holes: Vec<String> = open.into_iter().chain(gaps).collect();
+    (!holes.is_empty()).then(|| holes.join(", "))
+}
+
+/// `deeds did`; `again` is the command that the answer came from.
+pub(crate) fn actions(answer: &Value, width: usize, again: &str) -> String {
+    let list = rows(answer, "actions");
+    let below = remarks(answer, width) + &further(answer, again) + &margin(answer, width);
+    if list.is_empty() {
+        return format!("No actions match.\n{below}");
     }
-    let head = ["ENTRY", "WHEN", "AGENT", "FOR", "TOOL", "VERDICT", "OUTCOME", "WHY"];
-    let lines = rows.iter().map(|action| {
-        let status =
-            action.get("outcome").map(|outcome| fact_text(outcome, "status", "")).unwrap_or_default();
-        vec![
-            position(action.get("index")),
-            cell(time(number(action, "observed_ms"))),
-            cell(fact_text(action, "holder", "/id")),
-            cell(fact_text(action, "principal", "/sub")),
-            cell(fact_text(action, "tool", "")),
-            word(fact_text(action, "verdict", "")),
-            word(status),
-            cell(why(action)),
-        ]
-    });
-    let more = "Ask `deeds authority @ENTRY` who stands behind one of them.\n";
-    format!("{}{}{}", draw(&head, lines.collect(), width), margin(answer), paint(DIM, more.trim_end()) + "\n")
+    let day = one_day(list, "observed_ms");
+    let head = [
+        whole("ENTRY"),
+        whole("TIME"),
+        left("AGENT"),
+        left("FOR"),
+        left("TOOL"),
+        whole("DIGEST"),
+        whole("VERDICT"),
+        whole("OUTCOME"),
+        whole("ARGUMENTS"),
+    ];
+    let lines = |beside: bool| -> Vec<Row> {
+        list.iter().map(|action| action_row(action, day.is_some(), beside)).collect()
+    };
+    let mut table = lines(true);
+    let mut head = head.as_slice();
+    if !fits(head, &table, width) {
+        // no room beside: below
+        table = lines(false);
+        head = head.split_last().map_or(head, |(_, rest)| rest);
+    }
+    let more = paint(DIM, "Ask `deeds authority @ENTRY` who stands behind one of them.");
+    format!("{}{}{below}{more}\n", day_line(day.as_deref()), draw(head, table, width))
+}
+
+fn action_row(action: &Value, same_day: bool, args_beside: bool) -> Row {
+    let status = action.get("outcome").map(|outcome| fact_text(outcome, "status", "")).unwrap_or_default();
+    let digest: String = fact_text(action, "args_digest", "").chars().take(DIGEST_SHOWN).collect();
+    let args = action.pointer("/args/value").and_then(arguments).unwrap_or_default();
+    let why = why(action);
+    let mut cells = vec![
+        position(action.get("index")),
+        when(number(action, "observed_ms"), same_day),
+        cell(fact_text(action, "holder", "/id")),
+        cell(fact_text(action, "principal", "/sub")),
+        cell(tool(&fact_text(action, "tool", ""))),
+        cell(digest),
+        word(fact_text(action, "verdict", "")),
+        word(status),
+    ];
+    let below = if args_beside {
+        cells.push(cell(args));
+        why
+    } else {
+        [args, why].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ")
+    };
+    let row = Row::from(cells);
+    if below.is_empty() { row } else { row.note(styled(below, DIM)) }
 }
 
 /// The reason of a refusal, or that a tool is not classified.
@@ -78,6 +148,77 @@ fn why(action: &Value) -> String {
         (true, Some(false)) => "tool not classified".to_owned(),
         (true, _) => String::new(),
     }
+}
+
+/// A tool's URI without the scheme that nearly all have.
+pub(crate) fn tool(uri: &str) -> &str {
+    uri.strip_prefix("stdio:").unwrap_or(uri)
+}
+
+/// Short arguments as `host=ws-0101`; nothing for longer ones.
+pub(crate) fn arguments(args: &Value) -> Option<String> {
+    let one = |(name, value): (&String, &Value)| match value {
+        Value::String(text) if !text.is_empty() && !text.contains(char::is_whitespace) => {
+            format!("{name}={text}")
+        }
+        other => format!("{name}={other}"),
+    };
+    let text = args.as_object()?.iter().map(one).collect::<Vec<_>>().join(" ");
+    (text.chars().count() <= ARGUMENTS_MAX).then_some(text)
+}
+
+/// What is recorded of the same runs and is no action: `2 gaps: @117, @128 (the server could not be reached)`.
+fn remarks(answer: &Value, width: usize) -> String {
+    let mut groups: Vec<(String, String, Vec<u64>)> = Vec::new();
+    for remark in rows(answer, "remarks") {
+        let what = string(remark, "what");
+        let why = match fact_text(remark, "why", "") {
+            reason if reason == "server-unreachable" => {
+                "while the server could not be reached; what was missed is counted there".to_owned()
+            }
+            _ if what == "refusal" => match fact_text(remark, "why", "/why") {
+                why if why.is_empty() => "counted instead of recorded one by one".to_owned(),
+                why => why,
+            },
+            reason => reason,
+        };
+        match groups.iter_mut().find(|(known, reason, _)| (known, reason) == (&what, &why)) {
+            Some((_, _, places)) => places.push(number(remark, "index")),
+            None => groups.push((what, why, vec![number(remark, "index")])),
+        }
+    }
+    let told = |(what, why, places): &(String, String, Vec<u64>)| {
+        let n = u64::try_from(places.len()).unwrap_or(u64::MAX);
+        let what = match what.as_str() {
+            "gap" => count(n, "gap", "gaps"),
+            _ => count(n, "refusal that is no action", "refusals that are no actions"),
+        };
+        let text = format!("{what}:{} ({why})", report::ranges(places));
+        paragraph(&format!("{} {}", paint(WARN, "beside:"), safe(&text)), 2, width)
+    };
+    groups.iter().map(told).collect()
+}
+
+/// The command that shows the rows which follow.
+fn further(answer: &Value, again: &str) -> String {
+    let next = answer.get("next").and_then(Value::as_u64).filter(|_| !again.is_empty());
+    next.map(|next| format!("{} {} --before @{next}\n", paint(WARN, "more:"), safe(again)))
+        .unwrap_or_default()
+}
+
+/// The day that all rows are of, if it is one.
+fn one_day(rows: &[Value], member: &str) -> Option<String> {
+    let mut days = rows.iter().map(|row| date(number(row, member)));
+    let first = days.next()?;
+    days.all(|day| day == first).then_some(first)
+}
+
+fn day_line(day: Option<&str>) -> String {
+    day.map(|day| format!("{}\n", paint(DIM, &format!("{day}, times in UTC")))).unwrap_or_default()
+}
+
+fn when(ms: u64, same_day: bool) -> Cell {
+    cell(if same_day { clock(ms) } else { time(ms) })
 }
 
 /// `deeds principal list`
@@ -97,8 +238,8 @@ pub(crate) fn principals(answer: &Value, width: usize) -> String {
             retired.map_or_else(|| cell("in force"), |at| styled(format!("retired @{at}"), WARN)),
         ]
     });
-    let head = ["ENTRY", "NAME", "KIND", "KEY", "LABEL", "STATE"];
-    format!("{}{}", draw(&head, lines.collect(), width), margin(answer))
+    let head = [whole("ENTRY"), right("NAME"), whole("KIND"), right("KEY"), whole("LABEL"), whole("STATE")];
+    format!("{}{}", draw(&head, lines.collect(), width), margin(answer, width))
 }
 
 /// `deeds policy show`
@@ -110,24 +251,24 @@ pub(crate) fn policy(answer: &Value, width: usize) -> String {
         let style = if effect == "forbid" { BAD } else { of_word("allow") };
         vec![cell(string(policy, "id")), styled(effect, style)]
     });
-    out.push_str(&draw(&["POLICY", "EFFECT"], lines.collect(), width));
+    out.push_str(&draw(&[right("POLICY"), whole("EFFECT")], lines.collect(), width));
     for warning in rows(answer, "warnings").iter().filter_map(Value::as_str) {
-        add(&mut out, format_args!("{} {}\n", paint(WARN, "warning:"), safe(warning)));
+        out.push_str(&paragraph(&format!("{} {}", paint(WARN, "warning:"), safe(warning)), 2, width));
     }
     out
 }
 
 /// What stands beside every answer: the log's size, what was left out, what is wrong with the evidence.
-pub(crate) fn margin(answer: &Value) -> String {
+pub(crate) fn margin(answer: &Value, width: usize) -> String {
     let mut out = String::new();
     for left_out in rows(answer, "left_out").iter().filter_map(Value::as_str) {
-        add(&mut out, format_args!("{} {}\n", paint(WARN, "left out:"), safe(left_out)));
+        out.push_str(&paragraph(&format!("{} {}", paint(WARN, "left out:"), safe(left_out)), 2, width));
     }
     for finding in rows(answer, "findings") {
         let at =
             finding.get("index").and_then(Value::as_u64).map(|at| format!(" at @{at}")).unwrap_or_default();
         let text = format!("{}{at}: {}", string(finding, "code"), string(finding, "text"));
-        add(&mut out, format_args!("{} {}\n", paint(BAD, "finding:"), safe(&text)));
+        out.push_str(&paragraph(&format!("{} {}", paint(BAD, "finding:"), safe(&text)), 2, width));
     }
     if let Some(size) = answer.get("size").and_then(Value::as_u64) {
         let whole = answer.get("complete").and_then(Value::as_bool).unwrap_or(false);

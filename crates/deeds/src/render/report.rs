@@ -4,9 +4,11 @@
 use verify::report::{ActionFacts, LogFacts, NOT_PROVEN};
 use verify::{Finding, Report, Severity, Verdict};
 
-use super::style::{BAD, DIM, HEAD, PLAIN, WARN, of_word, paint};
-use super::table::{Cell, cell, draw, styled};
-use super::text::{add, count, safe, wrap};
+use serde_json::Value;
+
+use super::lists;
+use super::style::{BAD, DIM, HEAD, WARN, of_word, paint};
+use super::text::{add, count, cut, paragraph, safe, time, wrap};
 
 /// Actions listed of one file; the JSON has them all.
 const ACTIONS_MAX: usize = 20;
@@ -24,7 +26,10 @@ pub(crate) fn text(file: &str, report: &Report, width: usize) -> String {
     if report.verdict == Verdict::Verified {
         add(&mut out, format_args!("  {}\n", paint(WARN, "Even so, this does not prove")));
         for limit in NOT_PROVEN {
-            add(&mut out, format_args!("  {}\n", paint(DIM, &format!("- {limit}"))));
+            for (n, line) in wrap(limit, width.saturating_sub(4)).iter().enumerate() {
+                let mark = if n == 0 { "-" } else { " " };
+                add(&mut out, format_args!("  {}\n", paint(DIM, &format!("{mark} {line}"))));
+            }
         }
     }
     out
@@ -44,7 +49,7 @@ pub(crate) fn grouped<'a>(findings: impl Iterator<Item = (&'a str, Option<u64>, 
 }
 
 /// ` @2, @6, @15 to @41`
-fn ranges(places: &[u64]) -> String {
+pub(crate) fn ranges(places: &[u64]) -> String {
     let runs = places.chunk_by(|before, after| before.checked_add(1) == Some(*after));
     let shown = runs.filter_map(|run| match (run.first()?, run.last()?) {
         (first, last) if first == last => Some(format!("@{first}")),
@@ -75,26 +80,11 @@ fn log_line(log: &LogFacts) -> String {
     format!("  log {}, checkpoint of {size} {labels}\n", safe(&log.origin))
 }
 
+/// Two lines for each action that is shown: what was done, when and whether it was allowed; then for whom, by whom
+/// and under which policy.
 fn actions(actions: &[ActionFacts], width: usize) -> String {
-    if actions.is_empty() {
-        return String::new();
-    }
     let shown: Vec<&ActionFacts> = actions.iter().filter(|action| !action.tool.value.is_null()).collect();
-    let rows = shown.iter().take(ACTIONS_MAX).map(|action| {
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let member = |value: &serde_json::Value, name: &str| value.get(name).map(text).unwrap_or_default();
-        vec![
-            styled(format!("  @{}", action.index), PLAIN),
-            cell(member(&action.principal.value, "sub")),
-            word(action.principal.check.as_str()),
-            cell(member(&action.holder.value, "id")),
-            cell(text(&action.tool.value)),
-            word(&text(&action.verdict.value)),
-            word(&text(&action.status.value)),
-        ]
-    });
-    let head = ["  ENTRY", "FOR", "SIGNATURE", "AGENT", "TOOL", "VERDICT", "OUTCOME"];
-    let mut out = if shown.is_empty() { String::new() } else { draw(&head, rows.collect(), width) };
+    let mut out: String = shown.iter().take(ACTIONS_MAX).map(|action| told(action, width)).collect();
     let withheld = actions.len() - shown.len();
     if withheld > 0 {
         add(&mut out, format_args!("  {} withheld\n", count(withheld as u64, "action", "actions")));
@@ -108,6 +98,37 @@ fn actions(actions: &[ActionFacts], width: usize) -> String {
     out
 }
 
-fn word(word: &str) -> Cell {
-    styled(word, of_word(word))
+fn told(action: &ActionFacts, width: usize) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let member = |value: &Value, name: &str| value.get(name).map(text).unwrap_or_default();
+    let short = |value: &Value, max: usize| cut(&text(value), max).into_owned();
+    // a report of a version that shows arguments has them beside their digest
+    let facts = serde_json::to_value(action).unwrap_or_default();
+    let args = facts.pointer("/args/value").and_then(lists::arguments);
+    let args = args.unwrap_or_else(|| format!("args {}", short(&action.args_digest.value, 13)));
+    let (verdict, status) = (text(&action.verdict.value), text(&action.status.value));
+    let outcome = match (verdict.as_str(), status.as_str()) {
+        ("deny", "") => String::new(),
+        (_, "") => ", outcome not shown".to_owned(),
+        (_, status) => format!(", outcome {}", paint(of_word(status), &safe(status))),
+    };
+    let reason = member(&action.reason.value, "text");
+    let reason = if reason.is_empty() { reason } else { format!("; {reason}") };
+    let what = format!(
+        "@{} {} {} {}: {}{outcome}",
+        action.index,
+        time(action.observed_ms),
+        safe(lists::tool(&text(&action.tool.value))),
+        safe(&args),
+        paint(of_word(&verdict), &safe(&verdict)),
+    );
+    let who = format!(
+        "for {} [{}] by {}, policy {}{}",
+        safe(&member(&action.principal.value, "sub")),
+        action.principal.check.as_str(),
+        safe(&member(&action.holder.value, "id")),
+        safe(&short(&action.policy_digest.value, 20)),
+        safe(&reason),
+    );
+    format!("  {}      {}", paragraph(&what, 6, width), paragraph(&who, 6, width))
 }

@@ -3,12 +3,65 @@
 use anstyle::Style;
 
 use super::style::{HEAD, PLAIN, paint};
-use super::text::{cut, safe};
+use super::text::{add, cut, cut_left, safe, wrap};
 
 /// Blanks between columns.
 const GAP: usize = 2;
 /// A column is never made narrower than this.
 const COLUMN_MIN: usize = 6;
+/// Narrower than this a column says too little to add another one for.
+const COLUMN_FAIR: usize = 10;
+/// Blanks before what is told below a row.
+pub(crate) const NOTE_INDENT: usize = 6;
+
+/// A column: its name, and what happens when its cells are too wide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    name: &'static str,
+    cut: Cut,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Never,
+    Left,
+    Right,
+}
+
+/// A column that is always shown whole.
+pub(crate) const fn whole(name: &'static str) -> Column {
+    Column { name, cut: Cut::Never }
+}
+
+/// A column whose cells lose their beginnings: what tells them apart is at the end.
+pub(crate) const fn left(name: &'static str) -> Column {
+    Column { name, cut: Cut::Left }
+}
+
+/// A column whose cells lose their ends.
+pub(crate) const fn right(name: &'static str) -> Column {
+    Column { name, cut: Cut::Right }
+}
+
+/// One row, and lines below it.
+pub(crate) struct Row {
+    cells: Vec<Cell>,
+    notes: Vec<Cell>,
+}
+
+impl From<Vec<Cell>> for Row {
+    fn from(cells: Vec<Cell>) -> Self {
+        Self { cells, notes: Vec::new() }
+    }
+}
+
+impl Row {
+    /// With a line below it, wrapped.
+    pub(crate) fn note(mut self, note: Cell) -> Self {
+        self.notes.push(note);
+        self
+    }
+}
 
 /// One cell: text from outside, made safe when the table is drawn, and its style.
 pub(crate) struct Cell {
@@ -26,28 +79,55 @@ pub(crate) fn styled(text: impl Into<String>, style: Style) -> Cell {
     Cell { text: text.into(), style }
 }
 
-/// Draws a table. What does not fit the width is cut, the widest column first.
-pub(crate) fn draw(head: &[&str], rows: Vec<Vec<Cell>>, width: usize) -> String {
-    let head = head.iter().map(|name| styled(*name, HEAD)).collect::<Vec<_>>();
-    let mut rows: Vec<Vec<Cell>> = std::iter::once(head).chain(rows).collect();
-    for cell in rows.iter_mut().flatten() {
+/// Draws a table. What does not fit the width is cut, the widest column that may be cut first.
+pub(crate) fn draw<R: Into<Row>>(head: &[Column], rows: Vec<R>, width: usize) -> String {
+    let rows: Vec<Row> = rows.into_iter().map(|row| made_safe(row.into())).collect();
+    let widths = fit(head, natural_widths(head, &rows), width);
+    let heading: Vec<Cell> = head.iter().map(|column| styled(column.name, HEAD)).collect();
+    let mut out = line(head, &heading, &widths);
+    for row in &rows {
+        out.push_str(&line(head, &row.cells, &widths));
+        for note in &row.notes {
+            for part in wrap(&note.text, width.saturating_sub(NOTE_INDENT)) {
+                add(&mut out, format_args!("{:NOTE_INDENT$}{}\n", "", paint(note.style, &part)));
+            }
+        }
+    }
+    out
+}
+
+/// Whether a table can be drawn without cutting a column to where it says little.
+pub(crate) fn fits(head: &[Column], rows: &[Row], width: usize) -> bool {
+    let natural = natural_widths(head, rows);
+    let fair = |(column, width): (&Column, &usize)| match column.cut {
+        Cut::Never => *width,
+        Cut::Left | Cut::Right => (*width).min(COLUMN_FAIR),
+    };
+    head.iter().zip(&natural).map(fair).sum::<usize>() + GAP * head.len().saturating_sub(1) <= width
+}
+
+fn made_safe(mut row: Row) -> Row {
+    for cell in row.cells.iter_mut().chain(&mut row.notes) {
         cell.text = safe(&cell.text).into_owned();
     }
-    let widths = fit(natural_widths(&rows), width);
-    rows.iter().map(|row| line(row, &widths)).collect()
+    row
 }
 
-fn natural_widths(rows: &[Vec<Cell>]) -> Vec<usize> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let length = |row: &[Cell], column: usize| row.get(column).map_or(0, |cell| cell.text.chars().count());
-    (0..columns).map(|column| rows.iter().map(|row| length(row, column)).max().unwrap_or_default()).collect()
+fn natural_widths(head: &[Column], rows: &[Row]) -> Vec<usize> {
+    let length = |row: &Row, at: usize| row.cells.get(at).map_or(0, |cell| cell.text.chars().count());
+    let widest = |(at, column): (usize, &Column)| {
+        let own = column.name.chars().count();
+        rows.iter().map(|row| length(row, at)).max().unwrap_or_default().max(own)
+    };
+    head.iter().enumerate().map(widest).collect()
 }
 
-/// Narrows the widest column until the line fits.
-fn fit(mut widths: Vec<usize>, width: usize) -> Vec<usize> {
+/// Narrows the widest column that may be cut until the line fits.
+fn fit(head: &[Column], mut widths: Vec<usize>, width: usize) -> Vec<usize> {
     let gaps = GAP * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > width {
-        match widths.iter_mut().max() {
+        let may_be_cut = widths.iter_mut().zip(head).filter(|(_, column)| column.cut != Cut::Never);
+        match may_be_cut.map(|(width, _)| width).max() {
             Some(widest) if *widest > COLUMN_MIN => *widest -= 1,
             _ => break,
         }
@@ -55,12 +135,13 @@ fn fit(mut widths: Vec<usize>, width: usize) -> Vec<usize> {
     widths
 }
 
-fn line(row: &[Cell], widths: &[usize]) -> String {
+fn line(head: &[Column], row: &[Cell], widths: &[usize]) -> String {
     let mut line = String::new();
     // blanks are written before the cell that needs them: no line ends in blanks
     let mut due = 0;
-    for (cell, width) in row.iter().zip(widths) {
-        let text = cut(&cell.text, *width);
+    for ((cell, width), column) in row.iter().zip(widths).zip(head) {
+        let text =
+            if column.cut == Cut::Left { cut_left(&cell.text, *width) } else { cut(&cell.text, *width) };
         if !text.is_empty() {
             line.push_str(&" ".repeat(due));
             line.push_str(&paint(cell.style, &text));
@@ -77,8 +158,10 @@ mod tests {
     use super::*;
 
     fn plain(rows: &[&[&str]], width: usize) -> String {
-        let rows = rows.iter().map(|row| row.iter().map(|text| cell(*text)).collect()).collect();
-        anstream::adapter::strip_str(&draw(&["AT", "WHAT", "END"], rows, width)).to_string()
+        let rows: Vec<Vec<Cell>> =
+            rows.iter().map(|row| row.iter().map(|text| cell(*text)).collect()).collect();
+        let head = [whole("AT"), right("WHAT"), whole("END")];
+        anstream::adapter::strip_str(&draw(&head, rows, width)).to_string()
     }
 
     #[test]
@@ -94,6 +177,17 @@ mod tests {
         for line in table.lines() {
             assert!(line.chars().count() <= 20, "{line}");
         }
+    }
+
+    #[test]
+    fn a_column_is_cut_on_its_side_or_never_and_notes_are_wrapped() {
+        let row = Row::from(vec![cell("@1234567890"), cell("edr#isolate_host")]).note(cell("one two"));
+        let table = draw(&[whole("AT"), left("TOOL")], vec![row], 19);
+        let plain = anstream::adapter::strip_str(&table).to_string();
+        assert_eq!(plain, "AT           TOOL\n@1234567890  …_host\n      one two\n");
+        let rows = [Row::from(vec![cell("@1234567890"), cell("edr#isolate_host")])];
+        assert!(fits(&[whole("AT"), left("TOOL")], &rows, 23));
+        assert!(!fits(&[whole("AT"), left("TOOL")], &rows, 22));
     }
 
     #[test]

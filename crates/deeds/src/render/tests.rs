@@ -60,7 +60,8 @@ fn authority_answer() -> Value {
             "index": 5, "digest": fact("d1", 5), "issuer": fact("deeds://log", 5),
             "purpose": fact("contain the hosts of alert 4711", 5),
             "scope": fact(json!({"tool": "stdio:edr#isolate_host",
-                "constraints": {"host": {"constraint_type": "prefix", "prefix": "ws-"}}}), 5),
+                "constraints": {"host": {"constraint_type": "prefix", "prefix": "ws-"}}, "others": 3}), 5),
+            "tools": fact(json!({"stdio:edr#isolate_host": {}}), 5),
             "life": fact(json!({"from": AT_MS / 1_000, "until": AT_MS / 1_000 + 3_600}), 5),
             "max_depth": fact(0, 5), "task": fact(TASK, 5),
         },
@@ -99,7 +100,8 @@ fn action(index: u64, tool: &str, verdict: &str, reason: &Value, status: &Value)
     json!({"index": index, "observed_ms": AT_MS, "vantage": "harness", "act_id": fact("a", index), "run": RUN,
         "task": fact(TASK, index), "principal": labelled(principal(), "issuer-asserted", "not-checked", index),
         "holder": labelled(holder(), "delegator-asserted", "not-checked", index), "tool": fact(tool, index),
-        "class": fact(class(), index), "args_digest": fact("b", index), "verdict": fact(verdict, index),
+        "class": fact(class(), index), "args_digest": fact("YWFhYWFhYWFhYWFhYWFh", index),
+        "args": fact(json!({"host": "ws-0101"}), index), "verdict": fact(verdict, index),
         "reason": reason, "outcome": {"status": status}})
 }
 
@@ -107,7 +109,12 @@ fn actions_answer() -> Value {
     let reason = json!({"code": "scope", "step": "scope", "text": "the delegation allows the argument `host` only as text beginning with `ws-`"});
     let mut unclassified = action(5, "stdio:fs#read", "allow", &missing("none"), &fact("open", 5));
     unclassified["class"]["value"]["classified"] = json!(false);
-    json!({"size": 12, "complete": false, "left_out": ["older actions: ask for those before @5"], "next": 5,
+    json!({"size": 12, "complete": false, "left_out": ["older actions, those before @5"], "next": 5,
+    "remarks": [
+        {"index": 3, "what": "gap", "run": RUN, "why": fact("server-unreachable", 3), "count": fact(2, 3)},
+        {"index": 8, "what": "gap", "run": RUN, "why": fact("server-unreachable", 8), "count": fact(1, 8)},
+        {"index": 6, "what": "refusal", "run": RUN, "why": fact(json!({"why": "unknown-method"}), 6), "count": missing("none")},
+    ],
     "findings": [{"code": "body-damaged", "index": 9, "text": "the body does not open"}],
     "actions": [
         action(9, "stdio:edr#isolate_host", "deny", &fact(reason, 9), &missing("none")),
@@ -134,6 +141,7 @@ fn the_authority_page_keeps_facts_that_it_does_not_know_of() {
     let page = plain(&authority::page(&answer, 100));
     assert!(page.contains("refused\n") && page.contains("other attempts of the same act: @3, @4"), "{page}");
     assert!(page.contains("no (forbidden, policy)") && page.contains("shown too"), "{page}");
+    assert!(page.contains("none: the call never reached the server"), "{page}");
     assert_eq!(authority::verdict(&answer), Some("deny"));
 }
 
@@ -141,8 +149,8 @@ fn the_authority_page_keeps_facts_that_it_does_not_know_of() {
 fn a_page_of_half_an_answer_is_half_a_page() {
     for answer in [json!({}), json!([]), Value::Null, json!({"principal": 3, "tool": {"uri": 4}})] {
         assert!(!plain(&authority::page(&answer, 80)).is_empty());
-        assert!(plain(&lists::actions(&answer, 80)).contains("No actions"));
-        assert!(plain(&lists::runs(&answer, 80)).contains("No runs"));
+        assert!(plain(&lists::actions(&answer, 80, "deeds did")).contains("No actions"));
+        assert!(plain(&lists::runs(&answer, 80, "deeds runs", None)).contains("No runs"));
         assert!(plain(&lists::principals(&answer, 80)).contains("No principals"));
     }
 }
@@ -150,9 +158,10 @@ fn a_page_of_half_an_answer_is_half_a_page() {
 #[test]
 fn actions_are_a_table_with_what_was_left_out_and_what_is_wrong() {
     let answer = actions_answer();
-    assert_snapshot!("actions", plain(&lists::actions(&answer, 120)));
+    assert_snapshot!("actions", plain(&lists::actions(&answer, 120, "deeds did")));
     assert!(lists::has_findings(&answer));
-    for line in plain(&lists::actions(&answer, 80)).lines() {
+    assert_snapshot!("actions_narrow", plain(&lists::actions(&answer, 80, "deeds did")));
+    for line in plain(&lists::actions(&answer, 80, "deeds did")).lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
 }
@@ -164,11 +173,26 @@ fn runs_are_a_table() {
             "task": fact(TASK, 4), "initiator": labelled(principal(), "issuer-asserted", "not-checked", 4),
             "grade": fact("key-signed", 4), "holder": labelled(holder(), "delegator-asserted", "not-checked", 4),
             "servers": fact(json!([{"alias": "edr", "command": ["x"]}]), 4), "trigger": fact("event", 4),
-            "actions": 18, "refused": 1, "open": open})
+            "actions": 18, "refused": 1, "open": open, "gap_entries": open})
     };
     let answer =
         json!({"size": 30, "complete": true, "runs": [run(&missing("none"), 2), run(&fact("lost", 9), 0)]});
-    assert_snapshot!("runs", plain(&lists::runs(&answer, 160)));
+    assert_snapshot!("runs", plain(&lists::runs(&answer, 100, "deeds runs", None)));
+}
+
+#[test]
+fn an_empty_page_of_runs_is_not_an_empty_log() {
+    let answer = json!({"size": 3, "complete": true, "runs": []});
+    assert!(plain(&lists::runs(&answer, 80, "deeds runs", Some(0))).starts_with("No runs before @0.\n"));
+    assert!(plain(&lists::runs(&answer, 80, "deeds runs", None)).starts_with("No runs yet."));
+}
+
+#[test]
+fn the_status_says_what_its_numbers_count() {
+    let status = json!({"size": 9, "complete": true, "log_id": "aa", "sequenced": 9, "published": 7, "runs": 2,
+        "open_runs": 1, "entries": {"run-started": 2}, "checkpoint_ms": AT_MS, "data": "/d", "origin": "deeds.local/x",
+        "log_vkey": "v", "server": {"version": "1", "pid": 7, "socket": "/d/deeds.sock"}});
+    assert_snapshot!("status", plain(&status::page(&status, 100)));
 }
 
 #[test]

@@ -32,6 +32,21 @@ fn acts(c: char) -> bool {
         || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// At most the last `max` characters, the first of them `…` where something was cut.
+pub(crate) fn cut_left(text: &str, max: usize) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= max {
+        return Cow::Borrowed(text);
+    }
+    let kept = max.saturating_sub(1);
+    Cow::Owned(['…'].into_iter().take(max).chain(text.chars().skip(length - kept)).collect())
+}
+
+/// Characters that are seen of a text with styles.
+pub(crate) fn visible(text: &str) -> usize {
+    anstream::adapter::strip_str(text).to_string().chars().count()
+}
+
 /// At most `max` characters, the last of them `…` where something was cut.
 pub(crate) fn cut(text: &str, max: usize) -> Cow<'_, str> {
     if text.chars().count() <= max {
@@ -45,7 +60,7 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut length = 0;
     for word in text.split_whitespace() {
-        let word_length = word.chars().count();
+        let word_length = visible(word);
         match lines.last_mut() {
             Some(line) if length + 1 + word_length <= width => {
                 line.push(' ');
@@ -59,6 +74,29 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Lines broken where they are wider than asked; those that fit stay as they are.
+pub(crate) fn wrap_lines(text: &str, width: usize) -> String {
+    let broken = text
+        .lines()
+        .map(|line| if visible(line) <= width { line.to_owned() } else { wrap(line, width).join("\n") });
+    broken.collect::<Vec<_>>().join("\n")
+}
+
+/// A paragraph whose further lines are indented by `hang` blanks; ends in a line break.
+pub(crate) fn paragraph(text: &str, hang: usize, width: usize) -> String {
+    wrap(text, width.saturating_sub(hang)).join(&format!("\n{}", " ".repeat(hang))) + "\n"
+}
+
+/// The day of a time in ms, UTC.
+pub(crate) fn date(ms: u64) -> String {
+    time(ms).split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// The time of day of a time in ms, UTC: `02:00:00`.
+pub(crate) fn clock(ms: u64) -> String {
+    time(ms).split(' ').nth(1).unwrap_or_default().trim_end_matches('Z').to_owned()
 }
 
 /// A time in ms, UTC: `2026-11-03 02:00:00Z`.
@@ -97,6 +135,10 @@ mod tests {
     #[test]
     fn long_text_is_cut_and_wrapped_by_characters() {
         assert_eq!((cut("äöü", 3).as_ref(), cut("äöüx", 3).as_ref()), ("äöü", "äö…"));
+        assert_eq!((cut_left("äöü", 3).as_ref(), cut_left("xäöü", 3).as_ref()), ("äöü", "…öü"));
+        assert_eq!(cut_left("abc", 0), "");
+        assert_eq!(wrap_lines("  a b\n  a bb ccc", 5), "  a b\na bb\nccc");
+        assert_eq!(paragraph("note: one two", 2, 9), "note:\n  one two\n");
         assert_eq!(wrap("a bb ccc dddd", 4), ["a bb", "ccc", "dddd"]);
         assert_eq!(wrap("incomprehensibly long", 6), ["incomprehensibly", "long"]);
         assert!(wrap("  ", 5).is_empty());
@@ -105,6 +147,10 @@ mod tests {
     #[test]
     fn times_and_durations_are_for_people() {
         assert_eq!(time(1_793_671_200_000), "2026-11-03 02:00:00Z");
+        assert_eq!(
+            (date(1_793_671_200_000), clock(1_793_671_200_000)),
+            ("2026-11-03".into(), "02:00:00".into())
+        );
         assert_eq!(time(u64::MAX), format!("{} ms", u64::MAX));
         assert_eq!([duration(7), duration(1_234), duration(12_345_678)], ["7 µs", "1.2 ms", "12.3 s"]);
     }
@@ -115,6 +161,7 @@ mod tests {
             let safe = safe(&text);
             prop_assert!(!safe.chars().any(acts));
             prop_assert!(cut(&safe, width).chars().count() <= width);
+            prop_assert!(cut_left(&safe, width).chars().count() <= width);
         }
     }
 }

@@ -1,16 +1,18 @@
 //! `did`: what somebody did, one row per action, newest first.
 
+use std::collections::BTreeSet;
+
 use evidence::id::{self, Id};
-use evidence::kind::Vantage;
+use evidence::kind::{Kind, Vantage};
 use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
 
-use super::{At, assurance, rows, run_row, unsigned};
+use super::{At, assurance, cut, rows, run_row, unsigned};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
 use crate::fold::{Dim, sql};
 use crate::index::{Index, meta};
-use crate::limits::NAMES_MAX;
+use crate::limits::{NAMES_MAX, REMARKS_MAX, ROW_ARGS_MAX_BYTES};
 use crate::record::Record;
 
 /// Whose actions.
@@ -49,6 +51,10 @@ pub struct DidFilter {
 pub struct Actions {
     /// Newest first.
     pub actions: Vec<ActionRow>,
+    /// What is recorded of the same runs and is no action: gaps, and refusals of what could not become one. Oldest
+    /// first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<RemarkRow>,
     /// `before` for the rows that follow; absent when there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
@@ -79,12 +85,30 @@ pub struct ActionRow {
     pub class: Fact,
     /// base64url digest of the arguments.
     pub args_digest: Fact,
+    /// The arguments, where they are short; nothing where they are longer than [`ROW_ARGS_MAX_BYTES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub args: Option<Fact>,
     /// `allow` or `deny`.
     pub verdict: Fact,
     /// Why not, for a refusal: {code, step, text}.
     pub reason: Fact,
     /// What came of it.
     pub outcome: OutcomeRow,
+}
+
+/// A gap, or a refusal that is no action.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RemarkRow {
+    /// Position.
+    pub index: u64,
+    /// `gap`, or `refusal`.
+    pub what: &'static str,
+    /// Its run.
+    pub run: String,
+    /// Why: the reason of the gap, or what was refused.
+    pub why: Fact,
+    /// How many calls or frames it stands for.
+    pub count: Fact,
 }
 
 /// What came of an action.
@@ -121,13 +145,38 @@ impl Index {
         indexed.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = indexed.last().filter(|_| more).map(|row| row.decided.index);
         if let Some(next) = next {
-            margin.left_out.push(format!("older actions: ask for those before @{next}"));
+            margin.left_out.push(format!("older actions, those before @{next}"));
         }
         let mut actions = Vec::new();
         for row in indexed {
             actions.extend(self.action(row, &mut margin)?);
         }
-        Ok(margin.answer(size, Actions { actions, next }))
+        let remarks = self.remarks(&filter.whose, &actions, &mut margin)?;
+        Ok(margin.answer(size, Actions { actions, remarks, next }))
+    }
+
+    /// The gaps and refusals of the runs that an answer shows.
+    fn remarks(
+        &self,
+        whose: &Whose,
+        actions: &[ActionRow],
+        margin: &mut Margin,
+    ) -> Result<Vec<RemarkRow>, LineageError> {
+        let mut runs: BTreeSet<Id> = actions.iter().filter_map(|action| id::parse(&action.run)).collect();
+        if let Whose::Run(run) = whose {
+            runs.insert(*run);
+        }
+        let mut found: Vec<At> = Vec::new();
+        for run in runs {
+            found.extend(self.read(|db, _| remarks_of(db, &run))?);
+        }
+        found.sort_by_key(|at| at.index);
+        cut(&mut found, REMARKS_MAX, "gaps and refusals that are no actions", margin);
+        let mut remarks = Vec::new();
+        for at in found {
+            remarks.extend(self.expect(at, margin)?.as_ref().and_then(remark));
+        }
+        Ok(remarks)
     }
 
     /// One row of the answer, read from the log.
@@ -154,6 +203,8 @@ impl Index {
             tool: Fact::of(&decision, "tool"),
             class: Fact::of(&decision, "class"),
             args_digest: Fact::of(&decision, "args_digest"),
+            args: Some(Fact::of(&decision, "args"))
+                .filter(|args| args.value.to_string().len() <= ROW_ARGS_MAX_BYTES),
             verdict: Fact::of(&decision, "verdict"),
             reason: Fact::of(&decision, "reason"),
             outcome: OutcomeRow {
@@ -162,6 +213,33 @@ impl Index {
             },
         }))
     }
+}
+
+/// Gaps, refused frames and counted refusals of a run; one more than an answer gives.
+fn remarks_of(db: &Connection, run: &Id) -> rusqlite::Result<Vec<At>> {
+    let Some(run) = run_row(db, run)? else { return Ok(Vec::new()) };
+    db.prepare_cached(
+        "SELECT idx, leaf FROM remarks WHERE run = ?1 AND (kind = ?2 OR kind = ?3 AND subtype IN ('frame', 'refusals'))
+         ORDER BY idx LIMIT ?4",
+    )?
+    .query_map(
+        [run, i64::from(Kind::Gap.code()), i64::from(Kind::Observed.code()), sql(REMARKS_MAX + 1)],
+        super::run::at,
+    )?
+    .collect()
+}
+
+fn remark(record: &Record) -> Option<RemarkRow> {
+    let entry = record.entry.as_ref()?;
+    let gap = entry.kind() == Some(Kind::Gap);
+    let why = if gap { Fact::of(record, "reason") } else { Fact::of(record, "payload") };
+    Some(RemarkRow {
+        index: record.index,
+        what: if gap { "gap" } else { "refusal" },
+        run: id::text(&entry.run),
+        why,
+        count: Fact::of(record, "count"),
+    })
 }
 
 /// The status of an action: what its outcome says, `open` while it has none, nothing for a refusal.

@@ -90,8 +90,11 @@ pub struct DelegationPart {
     pub issuer: Fact,
     /// Why it was given.
     pub purpose: Fact,
-    /// The row of its scope that governs this tool: {"tool": URI of the row, "constraints": {…}}.
+    /// The row of its scope that governs this tool: {"tool": URI of the row, "constraints": {…}, "others": number of
+    /// its other rows}.
     pub scope: Fact,
+    /// All tools of its scope with the limits on their arguments.
+    pub tools: Fact,
     /// Its life, seconds: {"from", "until"}.
     pub life: Fact,
     /// How deep a chain may grow below it.
@@ -437,6 +440,7 @@ fn delegation_part(decision: &Record, checked: &Checked) -> DelegationPart {
             fact if fact.value.is_null() => Fact::missing("none", fact.index),
             fact => fact,
         },
+        tools: of(&|root| root.scope.to_json()),
         life: of(&|root| json!({"from": root.nbf, "until": root.exp})),
         max_depth: of(&|root| root.max_depth.into()),
         task: of(&|root| id::text(&root.txn).into()),
@@ -450,7 +454,10 @@ fn scope_row(root: &evidence::delegation::Root, tool: &str) -> Value {
     [Some(tool.to_owned()), server]
         .into_iter()
         .flatten()
-        .find_map(|uri| all.get(&uri).map(|row| json!({"tool": uri, "constraints": row})))
+        .find_map(|uri| {
+            let others = all.as_object().map_or(0, |rows| rows.len().saturating_sub(1));
+            all.get(&uri).map(|row| json!({"tool": uri, "constraints": row, "others": others}))
+        })
         .unwrap_or_default()
 }
 

@@ -71,6 +71,8 @@ pub struct RunRow {
     pub refused: u64,
     /// Of those, allowed and without outcome so far.
     pub open: u64,
+    /// Times in which its recorder could not reach the server; what happened then is not among the actions.
+    pub gap_entries: u64,
 }
 
 /// One stream of a run.
@@ -140,7 +142,7 @@ impl Index {
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = found.last().filter(|_| more).map(|row| row.started);
         if let Some(next) = next {
-            margin.left_out.push(format!("older runs: ask for those before @{next}"));
+            margin.left_out.push(format!("older runs, those before @{next}"));
         }
         let mut runs = Vec::new();
         for row in &found {
@@ -221,6 +223,7 @@ impl Index {
             actions: row.actions,
             refused: row.refused,
             open: row.actions.saturating_sub(row.refused).saturating_sub(row.outcomes),
+            gap_entries: self.read(|db, _| gaps(db, row.id))?,
         };
         Ok(Some((facts, started)))
     }
@@ -263,6 +266,11 @@ fn select(db: &Connection, filter: &RunsFilter, max: u64) -> rusqlite::Result<Ve
 fn select_one(db: &Connection, run: &Id) -> rusqlite::Result<Option<IndexedRun>> {
     let query = format!("SELECT {COLUMNS} FROM runs WHERE run = ?1 AND started IS NOT NULL");
     db.prepare_cached(&query)?.query_row(params![run], indexed_run).optional()
+}
+
+fn gaps(db: &Connection, run: i64) -> rusqlite::Result<u64> {
+    db.prepare_cached("SELECT COUNT(*) FROM remarks WHERE run = ?1 AND kind = ?2")?
+        .query_row([run, i64::from(evidence::Kind::Gap.code())], |row| unsigned(row, 0))
 }
 
 fn details(db: &Connection, run: &IndexedRun) -> rusqlite::Result<Details> {

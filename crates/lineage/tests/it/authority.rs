@@ -48,6 +48,8 @@ fn a_signed_action_is_checked_from_person_to_tool() {
     assert_eq!(said.delegation.digest.text(), Some(run.digest.as_str()));
     assert_eq!(said.delegation.digest.check.as_str(), "verified-captured");
     assert_eq!(said.delegation.scope.value["tool"], json!(ROW));
+    assert_eq!(said.delegation.scope.value["others"], json!(0));
+    assert_eq!(said.delegation.tools.value[ROW]["host"]["prefix"], json!("ws-"));
     assert_eq!(said.delegation.scope.value["constraints"]["host"]["prefix"], json!("ws-"));
 
     assert_eq!((said.run.started, said.run.key.text()), (Some(run.started), Some(run.holder.key.as_str())));

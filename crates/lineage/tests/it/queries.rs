@@ -72,6 +72,7 @@ fn a_row_says_what_was_decided_and_what_came_of_it() {
     assert_eq!(first.principal.assurance.map(Assurance::as_str), Some("inferred"));
     assert_eq!(first.principal.check.as_str(), "not-checked");
     assert_eq!(first.vantage, "harness");
+    assert_eq!(first.args.as_ref().unwrap().value, json!({"a": 2, "b": 1}));
 
     assert_eq!((second.verdict.text(), second.outcome.status.missing), (Some("deny"), Some("none")));
     assert_eq!(second.reason.value["code"], json!("forbidden"));
@@ -148,6 +149,11 @@ fn a_run_is_told_in_full() {
     let index = folded(&log);
     let answer = index.run(&run.id).unwrap();
     let told = &answer.content;
+    assert_eq!(told.row.gap_entries, 1);
+    // the list of actions names the gap too
+    let beside = index.did(&DidFilter { whose: Whose::Run(run.id), ..DidFilter::default() }).unwrap();
+    let [remark] = beside.content.remarks.as_slice() else { panic!("{beside:?}") };
+    assert_eq!((remark.index, remark.what, remark.why.text()), (gap, "gap", Some("server-unreachable")));
     assert_eq!((told.row.actions, told.row.refused, told.row.open), (3, 1, 1));
     assert_eq!(
         (told.row.started, told.row.ended, told.row.reason.missing),

@@ -41,7 +41,7 @@ pub enum Change {
         act_id: String,
         /// Whether it may go.
         allowed: bool,
-        /// What was asked, and with which proof: see [`asked`].
+        /// Names what was asked, and with which proof.
         asked: [u8; 32],
         /// Thumbprint of the leaf key, where it signed the proof: the counter is used up then.
         thumbprint: Option<String>,
