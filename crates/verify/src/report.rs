@@ -123,6 +123,8 @@ pub struct ActionFacts {
     pub decided_at_ms: Fact,
     /// Tool URI.
     pub tool: Fact,
+    /// The arguments, where they are shown.
+    pub args: Fact,
     /// Digest of the arguments.
     pub args_digest: Fact,
     /// What was decided.
@@ -219,6 +221,7 @@ fn action(
         act_id: fact("act_id"),
         decided_at_ms: fact("decided_at_ms"),
         tool: fact("tool"),
+        args: fact("args"),
         args_digest: fact("args_digest"),
         verdict: fact("verdict"),
         reason: fact("reason"),

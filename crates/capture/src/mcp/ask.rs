@@ -40,6 +40,9 @@ impl Run {
             Ok(answer) => {
                 self.is_reached();
                 self.keep_receipt(receipt(&answer));
+                if matches!(&answer, Begun::Deny(denied) if denied.index.is_none()) {
+                    self.holder.hole(&begin.delegation);
+                }
                 // A server that answers again can be told what it missed while it did not.
                 self.report_gap_soon();
                 return Ok(answer);
@@ -51,6 +54,8 @@ impl Run {
             // The proof may never have arrived: its counter may be a hole, and enough of those would put every
             // later proof out of the window. So the next call starts with a fresh key.
             self.holder.retire(&begin.delegation);
+        } else {
+            self.holder.hole(&begin.delegation);
         }
         if none.is_in_doubt() {
             // The decision may be durable although we do not know it: the log may show a permit. It is given

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ed25519_dalek::SigningKey;
 use evidence::jws::{self, Jwk, Signed};
-use evidence::limits::POP_MAX_S;
+use evidence::limits::{POP_MAX_S, POP_WINDOW};
 use serde_json::{Value, json};
 
 use super::Ambient;
@@ -19,6 +19,8 @@ pub(crate) struct Bound {
     /// When it ends, seconds.
     exp: u64,
     next_counter: u64,
+    /// Proofs that the server counted or rejected without recording them: their counters stay unused.
+    holes: u64,
 }
 
 impl Bound {
@@ -26,9 +28,12 @@ impl Bound {
     pub(crate) fn new(key: SigningKey, delegation: &str, exp: u64) -> Result<Self, ClientError> {
         let signed = Signed::parse(delegation, jws::DELEGATION)
             .map_err(|error| ClientError::Answer(format!("its delegation is not acceptable: {error}")))?;
-        Ok(Self { key, delegation: signed.digest(), exp, next_counter: 0 })
+        Ok(Self { key, delegation: signed.digest(), exp, next_counter: 0, holes: 0 })
     }
 }
+
+/// Holes of one key before it is replaced: with as many proofs under way, all stay within the server's window.
+const HOLES_MAX: u64 = POP_WINDOW / 4;
 
 /// The key that proves possession now. A renewal draws a fresh key, so that its counter starts from 0 again.
 pub(crate) struct Holder {
@@ -87,6 +92,18 @@ impl Holder {
         let mut bound = self.lock();
         if bound.delegation == delegation {
             bound.exp = 0;
+        }
+    }
+
+    /// A proof was answered and not recorded, so its counter stays a hole. Before there are so many that later
+    /// proofs would lie beyond the server's window, the next call starts with a fresh key.
+    pub(crate) fn hole(&self, delegation: &str) {
+        let mut bound = self.lock();
+        if bound.delegation == delegation {
+            bound.holes += 1;
+            if bound.holes >= HOLES_MAX {
+                bound.exp = 0;
+            }
         }
     }
 
@@ -164,6 +181,19 @@ mod tests {
         assert!(!holder.is_due(&ambient(0)));
         let delegation = holder.lock().delegation.clone();
         holder.retire(&delegation);
+        assert!(holder.is_due(&ambient(0)));
+    }
+
+    #[test]
+    fn a_key_with_many_holes_is_replaced_before_the_window_is_full() {
+        let holder = Holder::new(bound(1, 1_000), String::new());
+        let delegation = holder.lock().delegation.clone();
+        holder.hole("another");
+        for _ in 1..HOLES_MAX {
+            holder.hole(&delegation);
+            assert!(!holder.is_due(&ambient(0)));
+        }
+        holder.hole(&delegation);
         assert!(holder.is_due(&ambient(0)));
     }
 

@@ -102,9 +102,7 @@ fn told(action: &ActionFacts, width: usize) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let member = |value: &Value, name: &str| value.get(name).map(text).unwrap_or_default();
     let short = |value: &Value, max: usize| cut(&text(value), max).into_owned();
-    // a report of a version that shows arguments has them beside their digest
-    let facts = serde_json::to_value(action).unwrap_or_default();
-    let args = facts.pointer("/args/value").and_then(lists::arguments);
+    let args = lists::arguments(&action.args.value);
     let args = args.unwrap_or_else(|| format!("args {}", short(&action.args_digest.value, 13)));
     let (verdict, status) = (text(&action.verdict.value), text(&action.status.value));
     let outcome = match (verdict.as_str(), status.as_str()) {
