@@ -43,7 +43,9 @@ fn sentence(code: Code) -> Option<&'static str> {
         Code::RevocationsWithheld => {
             "Up to where revocations were known is withheld, so it is not checked that none was overlooked."
         }
-        Code::PolicyWithheld => "The policy of a decision is withheld and not compared with the one in force.",
+        Code::PolicyWithheld => {
+            "The policy of a decision is withheld and not compared with the one in force."
+        }
         Code::OutcomeOpen => "No outcome is recorded: what came of the act is not known.",
         _ => return None,
     })
