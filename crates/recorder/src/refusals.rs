@@ -201,6 +201,14 @@ mod tests {
         let taken = rates.take(Some("run"), 1_000);
         assert_eq!(taken.first().map(|(_, counted)| counted.count), Some(68));
         assert!(rates.take(None, 1_000).is_empty());
+        let (source, counted) = taken.into_iter().next().unwrap();
+        rates.put_back(source, counted, 1_000);
+        let again = rates.take(Some("run"), 1_000);
+        assert_eq!(
+            again.first().map(|(_, counted)| counted.count),
+            Some(68),
+            "what was not written stays counted"
+        );
         assert!(rates.admit("run", "sha256:00", 8, 1_250), "four a second come back");
         assert!(!rates.admit("run", "sha256:00", 8, 1_250));
         assert!(rates.admit("other", "sha256:00", 8, 1_250), "sources do not share");

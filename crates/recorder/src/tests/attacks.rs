@@ -113,6 +113,21 @@ async fn a_clock_set_back_while_nobody_served_does_not_stop_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_other_entries_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = bench(directory.path()).await;
+    one.run().await;
+    let live = one.recorder.control().clone();
+    let clock = one.clock.clone();
+    drop(one);
+    // as long as this log and of its id, but it ends with an entry that recovery had to move aside
+    let other = control::Control { last_leaf: [9; 32], log: control::Head::default(), ..live.clone() };
+    control::save(&directory.path().join("local/control.json"), &other).unwrap();
+    let two = reopened(directory.path(), clock).await;
+    assert_eq!(*two.recorder.control(), live);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wraps_started_together_share_one_task() {
     let directory = tempfile::tempdir().unwrap();
     let bench = bench(directory.path()).await;
