@@ -1,12 +1,18 @@
 //! Claims of every signed object.
 #![no_main]
 
+use evidence::delegation::{Child, HaltOrder, Link, Mandate, Pop, Revocation, Root, RootRequest};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(serde_json::Value::Object(claims)) = evidence::json::parse(data) {
-        let _ = evidence::delegation::Root::parse(&claims);
-        let _ = evidence::delegation::RootRequest::parse(&claims);
-        let _ = evidence::delegation::Pop::parse(&claims);
+        let _ = Root::parse(&claims);
+        let _ = Child::parse(&claims);
+        let _ = Link::parse(&claims);
+        let _ = RootRequest::parse(&claims);
+        let _ = Pop::parse(&claims);
+        let _ = Mandate::parse(&claims);
+        let _ = Revocation::parse(&claims);
+        let _ = HaltOrder::parse(&claims);
     }
 });

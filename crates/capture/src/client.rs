@@ -155,6 +155,42 @@ impl Client {
         self.post_json(&format!("/v1/runs/{run}/gaps"), request).await
     }
 
+    /// `POST /v1/delegations` with a signed request: issues a root outside a run.
+    pub async fn issue(&self, root_request: String) -> Result<api::IssuedDelegation, ClientError> {
+        self.post_json("/v1/delegations", &api::AddDelegation::RootRequest(root_request)).await
+    }
+
+    /// `POST /v1/delegations` with a chain: checks and keeps it, so that its leaf digest names it.
+    pub async fn keep_chain(&self, chain: Vec<String>) -> Result<api::KeptChain, ClientError> {
+        self.post_json("/v1/delegations", &api::AddDelegation::Chain(chain)).await
+    }
+
+    /// `POST /v1/mandates`.
+    pub async fn add_mandate(&self, mandate: String) -> Result<api::AddedMandate, ClientError> {
+        self.post_json("/v1/mandates", &api::AddMandate { mandate }).await
+    }
+
+    /// `POST /v1/revocations`.
+    pub async fn revoke(&self, request: &api::Revoke) -> Result<api::Revoked, ClientError> {
+        self.post_json("/v1/revocations", request).await
+    }
+
+    /// `POST /v1/halts`.
+    pub async fn halt(&self, request: &api::AddHalt) -> Result<api::Written, ClientError> {
+        self.post_json("/v1/halts", request).await
+    }
+
+    /// `DELETE /v1/halts/{index}`.
+    pub async fn resume(&self, halt: u64, request: &api::Resume) -> Result<api::Written, ClientError> {
+        let body = encode(request)?;
+        decode(&self.send(Method::DELETE, &format!("/v1/halts/{halt}"), Some(body)).await?)
+    }
+
+    /// `GET /v1/halts`.
+    pub async fn halts(&self) -> Result<api::Halts, ClientError> {
+        self.get_json("/v1/halts").await
+    }
+
     /// Any `GET` with a JSON answer; `path` with its query.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         decode(&self.send(Method::GET, path, None).await?)

@@ -35,6 +35,15 @@ pub const DEFINITIONS_MAX: usize = 4_096;
 pub const DEFINITIONS_LISTED_MAX: usize = 256;
 /// Most frame digests that go into the digest of a gap; more are only counted.
 pub const GAP_LIST_MAX: usize = 4_096;
+/// Most runs that are open at one time for keys that calls presented. The one longest idle is ended for a new one;
+/// where none is idle, the new one is refused.
+pub const PRESENTED_RUNS_MAX: usize = 32;
+/// Longest text handed over with a chain.
+pub const HANDOFF_MAX: usize = 1_024 * 1_024;
+/// Most acts with a presented proof that are remembered, each until its proof has ended for everybody.
+pub const PRESENTED_ACTS_MAX: usize = 65_536;
+/// Most chains of one presented key that are known to be known to the server; more are told to it again.
+pub const PRESENTED_LEAVES_MAX: usize = 1_024;
 /// Idle connections to the server that are kept for the next request.
 pub const IDLE_CONNECTIONS_MAX: usize = 16;
 /// Frames waiting to be written to the client or to the wrapped server.

@@ -2,11 +2,14 @@
 //!
 //! Read [`proxy`](self) top-down: `wrap` below opens the run, starts the server as a child process and moves
 //! frames both ways until one side ends; `proxy.rs` says what happens to each frame, `call.rs` follows one tool
-//! call from the decision to the relayed result.
+//! call from the decision to the relayed result. The wrap acts under `own.rs`; for agents that present a delegation
+//! with a call, `guests.rs` keeps a run for each of their keys.
 //!
-//! Two promises hold whatever happens. The wrapped server never sees a tool call before the deeds server said
-//! that its decision is durable; the caller never sees a result before its outcome is enqueued.
+//! Three promises hold whatever happens. The wrapped server never sees a tool call before the deeds server said
+//! that its decision is durable; the caller never sees a result before its outcome is enqueued; a call that presents
+//! a delegation is decided under that one alone, and forwarded once.
 
+mod acts;
 mod alias;
 mod answer;
 mod ask;
@@ -15,16 +18,21 @@ mod child;
 mod definitions;
 mod frame;
 mod gap;
+mod guests;
 mod holder;
+mod keeper;
 mod members;
 mod methods;
 mod open;
 mod outcome;
+mod own;
+mod presented;
 mod proxy;
 mod record;
 mod reply;
 mod run;
 mod tasks;
+mod tool_call;
 mod write;
 
 use core::fmt;
@@ -65,6 +73,39 @@ pub struct RootAsk<'a> {
     pub alias: &'a str,
     /// The task, on a renewal.
     pub txn: Option<&'a str>,
+}
+
+/// A chain that somebody made for the wrap, as its file holds it.
+pub struct Given {
+    /// Every link (JWS), root first.
+    pub chain: Vec<String>,
+    /// The key that the leaf is bound to.
+    pub key: SigningKey,
+    /// The text handed over with the work, whose digest the leaf has.
+    pub handoff: Option<String>,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Given({} links)", self.chain.len())
+    }
+}
+
+/// Reads the delegation that the wrap acts under, as it is now. Called at the start and when the chain is about to
+/// end: a newer one, for the same key or for another, is taken then. May block.
+pub type ReadDelegation = Arc<dyn Fn() -> Result<Given, String> + Send + Sync>;
+/// Draws the next counter for a proof under the key with this thumbprint: at least the number given, which is where
+/// the server stands, and never one that it gave before, to this process or another that uses the same key. May
+/// block.
+pub type NextCounter = Arc<dyn Fn(&str, u64) -> Result<u64, String> + Send + Sync>;
+
+/// A delegation that the wrap acts under instead of roots of its own.
+#[derive(Clone)]
+pub struct DelegationSource {
+    /// Reads it.
+    pub read: ReadDelegation,
+    /// Counts under its key.
+    pub next_counter: NextCounter,
 }
 
 /// Takes each signed receipt that the log gives: the caller's own evidence that an entry must be there.
@@ -131,6 +172,10 @@ pub struct WrapOptions {
     pub connect: Connect,
     /// The wrap's own key, held in memory only; renewals draw fresh ones.
     pub key: SigningKey,
+    /// The chain to act under. With it neither `key` nor `root_request` nor `scope` is used.
+    pub delegation: Option<DelegationSource>,
+    /// Refuses calls that present no delegation of their own in `_meta`.
+    pub require_delegation: bool,
     /// Signs root requests; without it the uid of this process vouches.
     pub root_request: Option<RootRequest>,
     /// Tools asked for; nothing means every tool of the alias.
@@ -167,6 +212,9 @@ pub enum WrapError {
     /// The deeds server refused to open the run, or was lost on the way.
     #[error("no run could be opened: {0}")]
     Run(#[from] ClientError),
+    /// The delegation to act under could not be read.
+    #[error("the delegation to act under cannot be read: {0}")]
+    Delegation(String),
     /// The principal's key could not sign the request for a root delegation.
     #[error("the request for a root delegation could not be signed: {0}")]
     RootRequest(String),
@@ -190,7 +238,7 @@ where
     S: Future<Output = ()>,
 {
     // From here on the log knows of the run: whatever fails below ends it with a reason.
-    let run = run::Run::open(&options).await?;
+    let run = own::Own::open(&options).await?;
     let child = match child::spawn(&options.command) {
         Ok(child) => child,
         Err(error) => {

@@ -11,6 +11,8 @@ mod wrap {
     mod client;
     mod ends;
     mod frames;
+    mod given;
+    mod presented;
     mod server_away;
     mod storm;
 }

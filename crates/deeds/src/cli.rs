@@ -1,11 +1,31 @@
 //! The command line: what can be asked for, and help that teaches.
 
+mod ask;
+mod delegate;
+mod demo;
+mod order;
+mod principal;
+mod tools;
+mod wrap;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use ask::{
+    ActionArgs, AllowedArgs, DelegationsArgs, DidArgs, EntryArgs, IdentitiesArgs, LIMIT_DEFAULT, Page,
+    ProveArgs, RunsArgs, VerifyArgs, Withhold,
+};
+pub(crate) use delegate::{DelegateArgs, HolderKind, MandateArgs};
+pub(crate) use demo::{DemoArgs, PlayerCommand, ToolPlayerArgs};
+pub(crate) use order::{DoubtArgs, HaltArgs, HaltRole, ResumeArgs, RevokeArgs, Revoked};
+pub(crate) use principal::{
+    PolicyCommand, PolicyDirArgs, PrincipalAddArgs, PrincipalCommand, PrincipalKind, PrincipalRetireArgs,
+};
+pub(crate) use tools::ToolsArgs;
+pub(crate) use wrap::{ServeArgs, Trigger, WrapArgs};
 
 use crate::config::Flags;
-use crate::names::{Action, RunId, RunName, Subject, Time, Who};
 
 const ABOUT: &str = "What an AI agent did, whether it was allowed to, and under whose authority";
 
@@ -20,10 +40,11 @@ First steps:
   deeds wrap -- npx -y NAME    put this where your MCP client names the command of a server
   deeds did                    what was done, allowed and refused
   deeds authority @42          who stands behind entry 42 of the log
+  deeds delegate …             give an agent a part of your authority, for a while
 
 Entries of the log are named by position: @42. Settings come from three places, the later wins:
 the file $XDG_CONFIG_HOME/deeds/config.toml, the variables DEEDS_DATA, DEEDS_POLICY,
-DEEDS_PRINCIPAL, DEEDS_LOG and DEEDS_RUN, and flags.
+DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_LOG and DEEDS_RUN, and flags.
 
 Exit code: 0 all is well, 1 there is a finding, 2 the command could not do its work.";
 
@@ -75,6 +96,9 @@ pub(crate) enum Command {
     /// call is decided and its decision is on disk before the server sees it. A refused call gets an answer that
     /// names the reason and the log entry.
     ///
+    /// On whose authority the client acts is said by a delegation file (`--delegation`), or by a principal's key
+    /// (`--principal`); without either the user id of this process vouches, and answers say so.
+    ///
     /// Example: deeds wrap --name files -- npx -y @modelcontextprotocol/server-filesystem /srv/data
     Wrap(WrapArgs),
     /// List runs: which client used which server, when, on whose authority
@@ -97,6 +121,68 @@ pub(crate) enum Command {
     ///
     /// Example: deeds authority @42
     Authority(ActionArgs),
+    /// Give somebody's key a part of your authority, for a while
+    ///
+    /// Two ways. With `--as KEYFILE` a registered principal signs, and the server issues a root. With `--from FILE`
+    /// whoever holds a delegation passes on a part of it, without asking any server: never more tools, never longer.
+    /// Arguments are limited with `--arg NAME=LIMIT` after the tool they belong to; once one is named, all others are
+    /// refused. The file that is written is what `deeds wrap` and `deeds delegate --from` take.
+    ///
+    /// Example: deeds delegate --as ciso.key --new-key --agent containment-agent --tool stdio:edr#isolate_host --arg
+    /// host=prefix:ws- --ttl 15m -o containment.delegation
+    #[command(after_long_help = tools::LIMITS)]
+    Delegate(DelegateArgs),
+    /// Sign a standing authority, from which services get short delegations
+    ///
+    /// A mandate says which registered services may act on your authority without you being there, with which tools,
+    /// and for how long each time. It ends after 35 days at the latest.
+    ///
+    /// Example: deeds mandate --as ciso.key --for ir-playbook --tool stdio:edr#isolate_host --arg host=prefix:ws-
+    /// --purpose "contain infected hosts" --root-ttl 15m --ttl 30d
+    #[command(after_long_help = tools::LIMITS)]
+    Mandate(MandateArgs),
+    /// Take authority away, for good
+    ///
+    /// In force for the first decision after it is in the log. With `--effective` in the past (when a key was stolen)
+    /// what was allowed since then is in doubt, and is listed.
+    ///
+    /// Example: deeds revoke noor --effective 2h --why "the laptop was stolen"
+    Revoke(RevokeArgs),
+    /// List the actions that a revocation puts in doubt
+    ///
+    /// Those that were allowed at or after its effective time, before anybody knew of it.
+    ///
+    /// Example: deeds doubt @57
+    Doubt(DoubtArgs),
+    /// Stop an agent, everybody who acts for somebody, or all, until it is lifted
+    ///
+    /// Whoever may talk to the server may stop; to go on takes the signature of a registered person.
+    ///
+    /// Example: deeds halt containment-agent --why "isolates the wrong hosts"
+    Halt(HaltArgs),
+    /// List the halts in force
+    ///
+    /// Example: deeds halts
+    Halts,
+    /// Lift a halt, signed by a registered person
+    ///
+    /// Example: deeds resume containment-agent --as ciso.key --why "the list of hosts was corrected"
+    Resume(ResumeArgs),
+    /// Show what somebody may do, now or at any time before
+    ///
+    /// One block for each delegation that could be used then, with its limits, and what the policy says of each tool:
+    /// always, never, or depending on which policies.
+    ///
+    /// Example: deeds allowed containment-agent --at 2h
+    Allowed(AllowedArgs),
+    /// List delegations as a tree, with what was used of them and what never was
+    ///
+    /// Example: deeds delegations containment-agent
+    Delegations(DelegationsArgs),
+    /// List every key, principal and holder that was seen, with what they hold and never use
+    ///
+    /// Example: deeds identities --limit 20
+    Identities(IdentitiesArgs),
     /// Show one entry of the log, decoded
     ///
     /// Example: deeds entry @0
@@ -131,6 +217,13 @@ pub(crate) enum Command {
     ///
     /// Example: deeds status
     Status,
+    /// Throw the index away and make it anew from the log
+    ///
+    /// Answers come from an index that is folded from the log and can be rebuilt at any time; decisions never read it.
+    /// The server is ended and started again; wraps wait for it.
+    ///
+    /// Example: deeds reindex
+    Reindex,
     /// See it work: an incident playbook in a temporary directory
     ///
     /// Starts a server of its own, lets an agent isolate hosts through it, tries what is forbidden, kills a tool in
@@ -144,297 +237,27 @@ pub(crate) enum Command {
     Player(PlayerCommand),
 }
 
-/// `deeds serve`
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// Policy directory to activate at start
-    #[arg(long, value_name = "DIR")]
-    pub(crate) policy: Option<PathBuf>,
-    /// Leave the session of the process that started it
-    #[arg(long, hide = true)]
-    pub(crate) detach: bool,
-}
-
-/// `deeds wrap`
-#[derive(Debug, Args)]
-pub(crate) struct WrapArgs {
-    /// Our name for the server [default: taken from the command]
-    #[arg(long, value_name = "ALIAS")]
-    pub(crate) name: Option<String>,
-    /// Key file of the principal on whose authority the client acts
-    #[arg(long, value_name = "KEYFILE")]
-    pub(crate) principal: Option<PathBuf>,
-    /// Who the principal says the client is; needs a principal
-    #[arg(long, value_name = "ID")]
-    pub(crate) agent: Option<String>,
-    /// JSON file with the tools that may be used and limits on their arguments [default: all of the server]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) scope: Option<PathBuf>,
-    /// What the client is to do, in a few words
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) purpose: Option<String>,
-    /// Why the client was started, if you know
-    #[arg(long, value_name = "WHY")]
-    pub(crate) trigger: Option<Trigger>,
-    /// Directory that relative paths in arguments start from [default: where this command runs]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
-    /// Append each signed receipt of the log to this file, one JSON object per line
-    ///
-    /// A receipt is the log's promise that an entry is durable. Kept outside the log, receipts show an entry that
-    /// was lost or taken back.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) receipts: Option<PathBuf>,
-    /// The server's command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<String>,
-}
-
-/// Why a run was started.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Trigger {
-    /// A person started it
-    Human,
-    /// A schedule did
-    Schedule,
-    /// An event did
-    Event,
-    /// Another agent did
-    Agent,
-}
-
-/// Rows of a list that nobody set a limit for.
-pub(crate) const LIMIT_DEFAULT: u32 = 50;
-
-/// Which part of a list.
-#[derive(Debug, Args)]
-pub(crate) struct Page {
-    /// How many to show at most
-    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(crate) limit: u32,
-    /// Only what came before this entry
-    #[arg(long, value_name = "@N", value_parser = crate::names::position)]
-    pub(crate) before: Option<u64>,
-}
-
-/// `deeds runs`
-#[derive(Debug, Args)]
-pub(crate) struct RunsArgs {
-    #[command(flatten)]
-    pub(crate) page: Page,
-}
-
-/// `deeds did`
-#[derive(Debug, Args)]
-pub(crate) struct DidArgs {
-    /// A principal, an agent, or the id of a run
-    #[arg(value_name = "WHO|RUN", conflicts_with_all = ["run", "task"])]
-    pub(crate) who: Option<Who>,
-    /// Only this run: its id, or the entry it started with
-    #[arg(long, value_name = "RUN|@START", conflicts_with = "task")]
-    pub(crate) run: Option<RunName>,
-    /// Only this task
-    #[arg(long, value_name = "TASK")]
-    pub(crate) task: Option<RunId>,
-    /// From this time: `2026-11-03T02:00:00Z`, or so long ago: `90m`, `2h`, `7d`
-    #[arg(long, value_name = "TIME")]
-    pub(crate) from: Option<Time>,
-    /// Up to this time
-    #[arg(long, value_name = "TIME")]
-    pub(crate) to: Option<Time>,
-    #[command(flatten)]
-    pub(crate) page: Page,
-}
-
-/// One action.
-#[derive(Debug, Args)]
-pub(crate) struct ActionArgs {
-    /// The action: `@42`, or its id
-    #[arg(value_name = "@N|ACT_ID")]
-    pub(crate) action: Action,
-}
-
-/// One entry.
-#[derive(Debug, Args)]
-pub(crate) struct EntryArgs {
-    /// The entry: `@42`
-    #[arg(value_name = "@N", value_parser = crate::names::position)]
-    pub(crate) entry: u64,
-}
-
-/// `deeds prove`
-#[derive(Debug, Args)]
-pub(crate) struct ProveArgs {
-    /// The action (`@42`, or its id) or the run (its id, or the entry it started with)
-    #[arg(value_name = "@N|ACT_ID|RUN")]
-    pub(crate) subject: Subject,
-    /// The file to write
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Values to leave out
-    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
-    pub(crate) withhold: Vec<Withhold>,
-    /// Replace the file if it is there
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// What can be left out of a bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Withhold {
-    /// The arguments of every call
-    Args,
-    /// The result of every call
-    Result,
-}
-
-/// `deeds verify`
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    /// Evidence files
-    #[arg(value_name = "FILE", required = true)]
-    pub(crate) files: Vec<PathBuf>,
-    /// File with keys to trust: lines `log <vkey>` and one `quorum none`, as in a C2SP tlog-policy
-    #[arg(long, value_name = "FILE")]
-    pub(crate) trust: Option<PathBuf>,
-    /// Key of a log to trust
-    #[arg(long, value_name = "VKEY")]
-    pub(crate) log_key: Vec<String>,
-    /// Thumbprint of a principal's key to trust
-    #[arg(long, value_name = "THUMBPRINT")]
-    pub(crate) pin_key: Vec<String>,
-}
-
-/// `deeds principal`
-#[derive(Debug, Subcommand)]
-pub(crate) enum PrincipalCommand {
-    /// Register a principal and its key
-    ///
-    /// Makes the key file if it is not there, proves to the server that the key is held, and registers it. Keep the
-    /// file where the agents' user cannot read it, or a signature proves the key and not the person.
-    ///
-    /// Example: deeds principal add ciso --kind human
-    Add(PrincipalAddArgs),
-    /// List the registered principals
-    ///
-    /// Example: deeds principal list
-    List,
-    /// Retire a principal's key: nothing new can rest on it
-    ///
-    /// What rested on it before stays as it was, and provable.
-    ///
-    /// Example: deeds principal retire ciso
-    Retire(PrincipalRetireArgs),
-}
-
-/// `deeds principal add`
-#[derive(Debug, Args)]
-pub(crate) struct PrincipalAddArgs {
-    /// Name within this log: lower-case letters, digits and `._@-`
-    pub(crate) name: String,
-    /// What the principal is
-    #[arg(long, value_enum, default_value_t = PrincipalKind::Human)]
-    pub(crate) kind: PrincipalKind,
-    /// Key file [default: NAME.key in the configuration directory's `keys`]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
-    /// Name to show; it can be erased later
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) display: Option<String>,
-}
-
-/// Kinds of principals that have keys of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PrincipalKind {
-    /// A person
-    Human,
-    /// A service
-    Service,
-}
-
-/// `deeds principal retire`
-#[derive(Debug, Args)]
-pub(crate) struct PrincipalRetireArgs {
-    /// The principal's name, or the thumbprint of its key
-    #[arg(value_name = "NAME|THUMBPRINT")]
-    pub(crate) which: String,
-}
-
-/// `deeds policy`
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyCommand {
-    /// Show the active policy
-    ///
-    /// Example: deeds policy show
-    Show,
-    /// Check a policy directory without activating it; needs no server
-    ///
-    /// Example: deeds policy check ./policy
-    Check(PolicyDirArgs),
-    /// Activate a policy directory
-    ///
-    /// The whole set is checked first; one error and the active policy stays. The activation is an entry in the log.
-    ///
-    /// Example: deeds policy activate ./policy
-    Activate(PolicyDirArgs),
-}
-
-/// A policy directory.
-#[derive(Debug, Args)]
-pub(crate) struct PolicyDirArgs {
-    /// Directory with `*.cedar`, `classes.toml` and perhaps `schema.cedarschema`
-    #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-}
-
-/// `deeds demo`
-#[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// Keep the directory, to look around in it afterwards
-    #[arg(long)]
-    pub(crate) keep: bool,
-}
-
-/// `deeds player`
-#[derive(Debug, Subcommand)]
-pub(crate) enum PlayerCommand {
-    /// An MCP server that isolates hosts, as endpoint detection does
-    Edr(ToolPlayerArgs),
-    /// An MCP server that disables users, as an identity provider does
-    Idp(ToolPlayerArgs),
-    /// An MCP server that creates tickets
-    Ticket(ToolPlayerArgs),
-    /// An agent that works through a playbook, calling wrapped MCP servers
-    Agent(AgentPlayerArgs),
-}
-
-/// A sample MCP server.
-#[derive(Debug, Args)]
-pub(crate) struct ToolPlayerArgs {
-    /// The server's own journal of what it did: one JSON object a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) journal: PathBuf,
-    /// Kill the own process, without an answer, after doing a call with this value among its arguments
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) die_on: Option<String>,
-}
-
-/// The sample agent.
-#[derive(Debug, Args)]
-pub(crate) struct AgentPlayerArgs {
-    /// JSON file with the commands of its MCP servers and the calls to make
-    #[arg(long, value_name = "FILE")]
-    pub(crate) playbook: PathBuf,
-}
-
 impl Cli {
     /// The flags that the configuration takes.
     pub(crate) fn flags(&self) -> Flags {
-        let (policy, principal) = match &self.command {
-            Command::Serve(args) => (args.policy.clone(), None),
-            Command::Wrap(args) => (None, args.principal.clone()),
-            _ => (None, None),
-        };
-        Flags { config: self.global.config.clone(), data: self.global.data.clone(), policy, principal }
+        let mut flags =
+            Flags { config: self.global.config.clone(), data: self.global.data.clone(), ..Flags::default() };
+        match &self.command {
+            Command::Serve(args) => flags.policy.clone_from(&args.policy),
+            Command::Wrap(args) => {
+                flags.principal.clone_from(&args.principal);
+                flags.delegation.clone_from(&args.delegation);
+            }
+            Command::Delegate(args) => {
+                flags.principal.clone_from(&args.principal);
+                flags.delegation.clone_from(&args.from);
+            }
+            Command::Mandate(args) => flags.principal.clone_from(&args.principal),
+            Command::Revoke(args) => flags.principal.clone_from(&args.principal),
+            Command::Halt(args) => flags.principal.clone_from(&args.principal),
+            Command::Resume(args) => flags.principal.clone_from(&args.principal),
+            _ => {}
+        }
+        flags
     }
 }

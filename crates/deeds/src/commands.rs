@@ -1,11 +1,19 @@
 //! The commands, one module each: what is asked of the server, and what is printed.
 
+pub(crate) mod allowed;
 pub(crate) mod authority;
+pub(crate) mod delegate;
 pub(crate) mod did;
 pub(crate) mod entry;
+pub(crate) mod halt;
+pub(crate) mod mandate;
+mod order;
 pub(crate) mod policy;
 pub(crate) mod principal;
 pub(crate) mod prove;
+mod registered;
+pub(crate) mod reindex;
+pub(crate) mod revoke;
 pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -13,11 +21,7 @@ pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod wrap;
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
-
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, anyhow, bail};
 use capture::client::{Client, ClientError};
 use serde_json::Value;
 
@@ -151,17 +155,6 @@ async fn no_action(client: &Client, index: u64, error: ClientError) -> anyhow::E
     }
 }
 
-/// A file of the user, refused when it is larger than it can reasonably be.
-pub(crate) fn read_limited(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
-    let name = path.display();
-    let file = File::open(path).with_context(|| format!("cannot open `{name}`"))?;
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(max)?.saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).with_context(|| format!("cannot read `{name}`"))?;
-    ensure!(bytes.len() <= max, "`{name}` has more than {max} bytes");
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,14 +172,5 @@ mod tests {
         let again = Again::new(&config, "did").word("o'brien").maybe("--run", None);
         assert_eq!(again.0, "deeds did --data '/srv/my data' 'o'\\''brien'");
         assert_eq!(Again::new(&Config::default(), "did").word("ana@x").0, "deeds did ana@x");
-    }
-
-    #[test]
-    fn files_are_limited_at_the_boundary() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        std::fs::write(&path, "1234").unwrap();
-        assert_eq!(read_limited(&path, 4).unwrap(), b"1234");
-        assert!(read_limited(&path, 3).unwrap_err().to_string().contains("more than 3 bytes"));
     }
 }

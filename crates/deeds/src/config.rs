@@ -21,10 +21,16 @@ const DEEDS_DATA: &str = "DEEDS_DATA";
 const DEEDS_POLICY: &str = "DEEDS_POLICY";
 /// Names the principal's key file.
 const DEEDS_PRINCIPAL: &str = "DEEDS_PRINCIPAL";
+/// Names the delegation file to act under, or to pass on a part of.
+const DEEDS_DELEGATION: &str = "DEEDS_DELEGATION";
 /// Filter of the log messages on standard error.
 const DEEDS_LOG: &str = "DEEDS_LOG";
 /// The run that `deeds wrap` joins instead of opening its own.
 const DEEDS_RUN: &str = "DEEDS_RUN";
+
+/// All of them. They are for `deeds` and not for the programs that it starts on somebody's behalf.
+pub(crate) const VARIABLES: [&str; 7] =
+    [DEEDS_CONFIG, DEEDS_DATA, DEEDS_POLICY, DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_LOG, DEEDS_RUN];
 
 /// Largest configuration file, bytes.
 const CONFIG_MAX_BYTES: u64 = 1_024 * 1_024;
@@ -71,8 +77,10 @@ pub(crate) struct Flags {
     pub(crate) data: Option<PathBuf>,
     /// `--policy`
     pub(crate) policy: Option<PathBuf>,
-    /// `--principal`
+    /// `--principal` or `--as`
     pub(crate) principal: Option<PathBuf>,
+    /// `--delegation` or `--from`
+    pub(crate) delegation: Option<PathBuf>,
 }
 
 /// The resolved configuration. Every path is absolute.
@@ -88,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) policy: Option<PathBuf>,
     /// The principal's key file, if any.
     pub(crate) principal: Option<PathBuf>,
+    /// The delegation file, if any. A principal that was named on the command line keeps that of the environment out.
+    pub(crate) delegation: Option<PathBuf>,
     /// The run to join, if any.
     pub(crate) run: Option<String>,
     /// Filter of the messages on standard error, if any was given.
@@ -159,12 +169,17 @@ impl Raw {
             let scope = raw.scope.map(|path| in_file(&path, environment, base)).transpose()?;
             Ok((name, Alias { scope, read_fail_open: raw.read_fail_open }))
         });
+        let delegation = match flags.principal {
+            Some(_) if flags.delegation.is_none() => None,
+            _ => pick(&flags.delegation, DEEDS_DELEGATION, None)?,
+        };
         let config = Config {
             data_named: flags.data.is_some(),
             file: None,
             data,
             policy: pick(&flags.policy, DEEDS_POLICY, self.policy)?,
             principal: pick(&flags.principal, DEEDS_PRINCIPAL, self.principal)?,
+            delegation,
             run: text(environment, DEEDS_RUN)?,
             log: text(environment, DEEDS_LOG)?.or(self.log),
             search: environment.get("PATH").map(OsStr::to_owned),

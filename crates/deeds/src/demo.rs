@@ -5,9 +5,11 @@
 mod act;
 mod ask;
 mod family;
+mod glass;
 mod narrator;
 pub(crate) mod player;
 mod proof;
+mod question;
 mod stage;
 mod story;
 
@@ -56,14 +58,17 @@ async fn perform(stage: &Stage, narrator: &mut Narrator, interruption: Interrupt
 
 /// The story, act by act.
 async fn play(stage: &Stage, server: &Server, narrator: &mut Narrator) -> anyhow::Result<()> {
-    act::register_person(stage, server, narrator).await?;
-    let reported = act::run_agent(stage, narrator).await?;
-    let task = ask::task(server, &reported).await?;
-    narrator.remember(task.next(server)?);
-    act::show_refusals(&task, narrator)?;
+    act::register_people(stage, narrator).await?;
+    let mandate = act::sign_mandate(stage, narrator).await?;
+    let reported = act::run_service(stage, &mandate, narrator).await?;
+    let task = ask::task(server, story::AGENT, &reported).await?;
+    act::show_refusals(stage, &task, narrator)?;
+    let broken = glass::breaks(stage, server, narrator).await?;
+    narrator.remember(task.next(server, broken)?);
     act::show_undone_and_unknown(stage, &task, narrator)?;
     act::show_record(&task, narrator)?;
-    let isolation = act::ask_for_authority(server, &task, narrator).await?;
+    let isolation = question::authority(server, &task, narrator).await?;
+    question::allowed(server, narrator).await?;
     let bundle = proof::prove(stage, server, isolation, narrator).await?;
     proof::verify_without_server(stage, server, &bundle, narrator).await?;
     proof::tamper(stage, server, &bundle, narrator).await

@@ -1,8 +1,8 @@
 //! Key files of local key principals: one line, `deeds-key-ed25519 <base64url seed> <comment>`, mode 0600.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
@@ -10,13 +10,15 @@ use evidence::base64url;
 use evidence::jws::Jwk;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::files::{self, PrivateError};
+
 /// What a key file proves, and what it does not. Printed wherever one is made or registered.
 pub(crate) const SAME_USER_WARNING: &str = "whoever can read this file can sign with it: where agents run under \
      your own user, a signature proves the key and not the person";
 
 const FORMAT: &str = "deeds-key-ed25519";
 /// Largest key file, bytes.
-const KEY_FILE_MAX_BYTES: u64 = 1_024;
+const KEY_FILE_MAX_BYTES: usize = 1_024;
 /// Longest comment, bytes.
 const COMMENT_MAX_BYTES: usize = 256;
 
@@ -29,15 +31,9 @@ pub(crate) enum KeyError {
     /// It is there already.
     #[error("the key file `{0}` exists already; use it, or choose another name")]
     Exists(PathBuf),
-    /// Not a file.
-    #[error("`{0}` is not a regular file")]
-    NotAFile(PathBuf),
-    /// Others could sign with it.
-    #[error(
-        "the key file `{path}` can be read by others (mode {mode:04o}); run `chmod 600 {path}`, and use a new \
-             key if anybody may have read it"
-    )]
-    Open { path: PathBuf, mode: u32 },
+    /// It cannot be read, or others could read it too.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// The comment does not fit on the line.
     #[error("the comment of a key file has at most {COMMENT_MAX_BYTES} bytes and no control characters")]
     Comment,
@@ -92,36 +88,13 @@ pub(crate) fn create(path: &Path, seed: &[u8; 32], comment: &str) -> Result<Key,
 
 /// Reads a key file that nobody but its owner can read.
 pub(crate) fn read(path: &Path) -> Result<Key, KeyError> {
-    let failed = |doing, source| KeyError::Io { doing, path: path.to_owned(), source };
-    // Checked on the open file: a path could lead elsewhere a moment later. A FIFO must not make this wait.
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
-    let file = opened.map_err(|error| failed("open", error))?;
-    check_private(path, &file)?;
-    let mut text = Zeroizing::new(String::new());
-    let read = file.take(KEY_FILE_MAX_BYTES + 1).read_to_string(&mut text);
-    read.map_err(|error| failed("read", error))?;
-    parse(path, &text)
-}
-
-fn check_private(path: &Path, file: &File) -> Result<(), KeyError> {
-    let found = file.metadata();
-    let found = found.map_err(|source| KeyError::Io { doing: "look at", path: path.to_owned(), source })?;
-    if !found.is_file() {
-        return Err(KeyError::NotAFile(path.to_owned()));
-    }
-    let mode = found.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Open { path: path.to_owned(), mode });
-    }
-    Ok(())
+    let bytes = files::read_private(path, KEY_FILE_MAX_BYTES)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| malformed(path, "it is not text"))?;
+    parse(path, text)
 }
 
 fn parse(path: &Path, text: &str) -> Result<Key, KeyError> {
     let line = text.strip_suffix('\n').unwrap_or(text);
-    if text.len() as u64 > KEY_FILE_MAX_BYTES {
-        return Err(malformed(path, "it is too long"));
-    }
     if line.chars().any(char::is_control) {
         return Err(malformed(path, "it has more than one line"));
     }

@@ -1,13 +1,16 @@
 //! The `deeds` binary: what it was asked for, done by one function each, and the exit code decided in one place.
 
+mod arguments;
 mod cli;
 mod clock;
 mod commands;
 mod config;
 mod connect;
+mod delegation_file;
 mod demo;
 mod entropy;
 mod environment;
+mod files;
 mod keys;
 mod names;
 mod output;
@@ -100,11 +103,22 @@ async fn ask(cli: &Cli, config: &Config, output: Output) -> anyhow::Result<Outco
         Command::Runs(args) => commands::runs::run(config, args, output).await,
         Command::Did(args) => commands::did::run(config, args, output).await,
         Command::Authority(args) => commands::authority::run(config, args, output).await,
+        Command::Delegate(args) => commands::delegate::run(config, args, output).await,
+        Command::Mandate(args) => commands::mandate::run(config, args, output).await,
+        Command::Revoke(args) => commands::revoke::run(config, args, output).await,
+        Command::Doubt(args) => commands::revoke::doubt(config, args, output).await,
+        Command::Halt(args) => commands::halt::halt(config, args, output).await,
+        Command::Halts => commands::halt::list(config, output).await,
+        Command::Resume(args) => commands::halt::resume(config, args, output).await,
+        Command::Allowed(args) => commands::allowed::allowed(config, args, output).await,
+        Command::Delegations(args) => commands::allowed::delegations(config, args, output).await,
+        Command::Identities(args) => commands::allowed::identities(config, args, output).await,
         Command::Entry(args) => commands::entry::run(config, args, output).await,
         Command::Prove(args) => commands::prove::run(config, args, output).await,
         Command::Principal(command) => commands::principal::run(config, command, output).await,
         Command::Policy(command) => commands::policy::run(config, command, output).await,
         Command::Status => commands::status::run(config, output).await,
+        Command::Reindex => commands::reindex::run(config, output).await,
         Command::Serve(_) | Command::Verify(_) | Command::Demo(_) | Command::Player(_) => Ok(Outcome::Fine),
     }
 }

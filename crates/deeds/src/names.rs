@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use evidence::base64url;
 use evidence::id;
 use evidence::limits::JSON_INTEGER_MAX;
 use jiff::{SignedDuration, Timestamp};
@@ -100,12 +101,74 @@ impl FromStr for RunName {
     }
 }
 
+impl Who {
+    /// As the API takes it.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Name(text) | Self::Run(text) => text,
+        }
+    }
+}
+
 impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => f.write_str(id),
             Self::Start(index) => write!(f, "@{index}"),
         }
+    }
+}
+
+/// A mandate, by the entry that registered it or by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MandateName {
+    At(u64),
+    Digest(String),
+}
+
+impl FromStr for MandateName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with('@') {
+            return position(text).map(Self::At);
+        }
+        base64url::decode_32(text).map(|_| Self::Digest(text.to_owned())).ok_or_else(|| {
+            format!("`{}` is neither a log position like `@42` nor the digest of a mandate", shown(text))
+        })
+    }
+}
+
+/// A halt by its entry, or by the name that it stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HaltName {
+    At(u64),
+    Name(String),
+}
+
+impl FromStr for HaltName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with('@') {
+            return position(text).map(Self::At);
+        }
+        name(text).map(|()| Self::Name(text.to_owned()))
+    }
+}
+
+/// How long something lasts, seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) u64);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds = ago(text).map(|ms| ms / 1_000).filter(|seconds| *seconds > 0);
+        seconds.map(Self).ok_or_else(|| {
+            format!("`{}` is not a length of time: write `90s`, `15m`, `8h` or `30d`", shown(text))
+        })
     }
 }
 
@@ -123,12 +186,10 @@ impl FromStr for Who {
         if let Some(run) = uuid(text) {
             return Ok(Self::Run(run));
         }
-        if text.is_empty() || text.len() > WHO_MAX_BYTES || text.chars().any(char::is_control) {
-            return Err(format!("`{}` cannot be a name: 1 to {WHO_MAX_BYTES} printable bytes", shown(text)));
-        }
         if text.starts_with('@') {
             return Err(format!("`{}` is a log position; ask `deeds authority {0}` about it", shown(text)));
         }
+        name(text)?;
         Ok(Self::Name(text.to_owned()))
     }
 }
@@ -193,6 +254,14 @@ fn ago(text: &str) -> Option<u64> {
     u64::try_from(duration.as_millis()).ok()
 }
 
+/// Whether a text can be the name of a principal or holder.
+fn name(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > WHO_MAX_BYTES || text.chars().any(char::is_control) {
+        return Err(format!("`{}` cannot be a name: 1 to {WHO_MAX_BYTES} printable bytes", shown(text)));
+    }
+    Ok(())
+}
+
 fn uuid(text: &str) -> Option<String> {
     id::parse(text).map(|id| id::text(&id))
 }
@@ -236,6 +305,21 @@ mod tests {
         assert!("a\u{1b}[2J".parse::<Who>().is_err());
         assert!("n".repeat(WHO_MAX_BYTES).parse::<Who>().is_ok());
         assert!("n".repeat(WHO_MAX_BYTES + 1).parse::<Who>().is_err());
+    }
+
+    #[test]
+    fn mandates_halts_and_lengths_of_time_have_their_spellings() {
+        let digest = "A".repeat(43);
+        assert_eq!(digest.parse(), Ok(MandateName::Digest(digest.clone())));
+        assert_eq!("@7".parse(), Ok(MandateName::At(7)));
+        assert!("ciso".parse::<MandateName>().unwrap_err().contains("`@42`"));
+        assert_eq!("@7".parse(), Ok(HaltName::At(7)));
+        assert_eq!("bot".parse(), Ok(HaltName::Name("bot".into())));
+        assert!("@x".parse::<HaltName>().is_err() && "".parse::<HaltName>().is_err());
+        assert_eq!(["90s", "15m", "30d"].map(str::parse), [Ok(Span(90)), Ok(Span(900)), Ok(Span(2_592_000))]);
+        for wrong in ["", "0s", "15", "m", "1w", "-1h"] {
+            assert!(wrong.parse::<Span>().unwrap_err().contains("`15m`"), "{wrong}");
+        }
     }
 
     #[test]

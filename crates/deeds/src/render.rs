@@ -3,9 +3,16 @@
 //! Whatever comes from outside goes through [`text::safe`], so that no tool name, argument or error can repaint a
 //! terminal or pass for something else.
 
+pub(crate) mod allowed;
 pub(crate) mod authority;
+mod chain;
+pub(crate) mod delegations;
 pub(crate) mod describe;
+pub(crate) mod doubt;
 pub(crate) mod fact;
+pub(crate) mod halts;
+pub(crate) mod identities;
+pub(crate) mod limits;
 pub(crate) mod lists;
 pub(crate) mod report;
 pub(crate) mod status;

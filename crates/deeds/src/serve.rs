@@ -6,6 +6,7 @@
 
 mod background;
 mod data;
+pub(crate) mod index;
 mod socket;
 
 use std::path::PathBuf;
@@ -111,7 +112,8 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
         segment_bytes: None,
     };
     let recorder = Recorder::open(parts).await?;
-    let index = Index::open(&config.data.join("index.sqlite"), recorder.reader(), opener)?;
+    index::drop_if_marked(&config.data).context("the index that `deeds reindex` marked cannot be removed")?;
+    let index = Index::open(&index::path(&config.data), recorder.reader(), opener)?;
     Ok(Log { recorder, index: Arc::new(index), vkey })
 }
 
@@ -141,6 +143,7 @@ fn answer(log: &Log, listener: UnixListener, shutdown: Shutdown) -> impl Future<
     let state = AppState::new(web::Parts {
         recorder: log.recorder.clone(),
         index: Arc::clone(&log.index),
+        clock: Arc::new(SystemClock::start()),
         activate: activation(&log.recorder),
         about: About {
             version: env!("CARGO_PKG_VERSION").to_owned(),

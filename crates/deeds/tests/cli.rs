@@ -48,6 +48,16 @@ fn help_teaches_every_command() {
         "runs",
         "did",
         "authority",
+        "delegate",
+        "mandate",
+        "revoke",
+        "doubt",
+        "halt",
+        "halts",
+        "resume",
+        "allowed",
+        "delegations",
+        "identities",
         "entry",
         "prove",
         "verify",
@@ -149,8 +159,24 @@ fn a_data_directory_that_cannot_be_is_named() {
 fn questions_about_a_log_that_is_not_there_make_none() {
     let home = home();
     assert_snapshot!("runs_without_a_log", said(home.path(), &["runs", "--data", "nowhere"]));
+    fs::write(
+        home.path().join("ana.key"),
+        "deeds-key-ed25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA ana\n",
+    )
+    .unwrap();
+    fs::set_permissions(home.path().join("ana.key"), fs::Permissions::from_mode(0o600)).unwrap();
     for line in [
         "did",
+        "delegate --as ana.key --new-key --tool edr#isolate -o out",
+        "mandate --as ana.key --for bot --tool edr#isolate --purpose test",
+        "revoke ana --why test",
+        "doubt @1",
+        "halt all --why test",
+        "halts",
+        "resume all --as ana.key --why test",
+        "allowed ana",
+        "delegations",
+        "identities",
         "authority @1",
         "entry @1",
         "prove @1 -o x",
@@ -163,7 +189,49 @@ fn questions_about_a_log_that_is_not_there_make_none() {
         let said = said(home.path(), &[&args[..], &["--data", "nowhere"]].concat());
         assert!(said.starts_with("exit 2\n") && said.contains("there is no log in"), "{line}: {said}");
     }
-    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing but the key");
+}
+
+#[test]
+fn delegations_and_orders_that_cannot_be_meant_are_explained() {
+    let home = home();
+    let path = home.path();
+    assert_snapshot!("delegate_on_nobodys_authority", said(path, &["delegate", "--new-key", "-o", "x"]));
+    assert_snapshot!("delegate_to_nobody", said(path, &["delegate", "--from", "x", "-o", "y"]));
+    assert_snapshot!(
+        "delegate_with_a_limit_before_its_tool",
+        said(path, &["delegate", "--from", "x", "--new-key", "--arg", "n=1", "--tool", "a#b", "-o", "y"])
+    );
+    assert_snapshot!(
+        "delegate_with_a_bad_limit",
+        said(
+            path,
+            &["delegate", "--from", "x", "--new-key", "--tool", "a#b", "--arg", "n=range:5", "-o", "y"]
+        )
+    );
+    assert_snapshot!(
+        "delegate_from_a_missing_file",
+        said(path, &["delegate", "--from", "x", "--new-key", "--agent", "bot", "-o", "y"])
+    );
+    assert_snapshot!(
+        "break_glass_without_a_reason",
+        said(path, &["delegate", "--as", "k", "--purpose", "break-glass", "--new-key", "-o", "y"])
+    );
+    assert_snapshot!(
+        "wrap_under_a_missing_delegation",
+        said(path, &["wrap", "--delegation", "x", "--", "true"])
+    );
+    assert_snapshot!(
+        "wrap_with_two_authorities",
+        said(path, &["wrap", "--delegation", "x", "--principal", "k", "--", "true"])
+    );
+    assert_snapshot!(
+        "mandate_that_stands_too_long",
+        said(path, &["mandate", "--for", "b", "--purpose", "p", "--ttl", "36d"])
+    );
+    assert_snapshot!("revoke_without_a_reason", said(path, &["revoke", "tenant"]));
+    assert_snapshot!("resume_without_a_key", said(path, &["resume", "all", "--why", "x"]));
+    assert!(!path.join(".local").exists() && !path.join("y").exists(), "nothing was made");
 }
 
 #[test]

@@ -82,6 +82,9 @@ async fn open_run(client: &Client) -> OpenedRun {
         join: None,
         parent_pid: 1,
         enforcement_point: EnforcementPoint { id: "test".into(), version: "0".into() },
+        delegation: None,
+        handoff: None,
+        parent: None,
     };
     client.open_run(&asked).await.unwrap()
 }

@@ -1,11 +1,12 @@
 //! Strict JSON: what two parsers could read differently is refused (format, conventions).
 //!
 //! Duplicate names, lone surrogates, nesting over [`JSON_DEPTH_MAX`] and text that is not UTF-8 are errors.
-//! [`parse_i_json`] also refuses integers beyond ±2^53, because equal digests must mean equal effects.
+//! [`parse_i_json`] also refuses numbers that are not exact, because equal digests must mean equal effects.
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::decimal::Decimal;
 use crate::limits::{JSON_DEPTH_MAX, JSON_INTEGER_MAX};
 
 /// Why bytes are not acceptable JSON; says where.
@@ -23,10 +24,14 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     Ok(value)
 }
 
-/// Parses one JSON text as I-JSON (RFC 7493): strict, and every integer within ±2^53.
+/// Parses one JSON text in which every number is *exact* (format §6, Arguments; RFC 7493 §2.2).
+///
+/// A double keeps the number that the text writes, so that its JCS writes the same one; there is no `-0`; and what has
+/// no fraction is within ±2^53. Otherwise two texts with one digest could have two effects, as readers differ in what
+/// they make of `0.1000000000000000055`.
 pub fn parse_i_json(bytes: &[u8]) -> Result<Value, JsonError> {
     let value = parse(bytes)?;
-    check_integers(&value)?;
+    numbers(bytes).try_for_each(check_exact)?;
     Ok(value)
 }
 
@@ -41,29 +46,56 @@ pub fn jcs_text(value: &Value) -> String {
     String::from_utf8(jcs(value)).unwrap_or_default()
 }
 
-fn check_integers(value: &Value) -> Result<(), JsonError> {
-    match value {
-        Value::Number(number) if !integer_in_range(number) => {
-            Err(JsonError(format!("the integer {number} is beyond 2^53 and would not survive every reader")))
+/// The number tokens of a text that is known to be JSON.
+fn numbers(json: &[u8]) -> impl Iterator<Item = &str> {
+    let mut rest = json;
+    core::iter::from_fn(move || {
+        loop {
+            let (first, after) = rest.split_first()?;
+            match first {
+                b'"' => rest = after_string(after),
+                b'-' | b'0'..=b'9' => {
+                    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                    let end = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+                    let (number, after) = rest.split_at(end);
+                    rest = after;
+                    return core::str::from_utf8(number).ok();
+                }
+                _ => rest = after,
+            }
         }
-        Value::Array(items) => items.iter().try_for_each(check_integers),
-        Value::Object(members) => members.values().try_for_each(check_integers),
-        _ => Ok(()),
-    }
+    })
 }
 
-fn integer_in_range(number: &Number) -> bool {
-    // the largest magnitude is exactly representable; `as` below only widens
-    if let Some(n) = number.as_u64() {
-        n <= JSON_INTEGER_MAX
-    } else if let Some(n) = number.as_i64() {
-        n.unsigned_abs() <= JSON_INTEGER_MAX
-    } else {
-        // a double without fraction is an integer to many readers
-        number
-            .as_f64()
-            .is_some_and(|n| n.is_finite() && (n.fract() != 0.0 || n.abs() <= 9_007_199_254_740_992.0))
+/// What follows a string whose opening quote has been read.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    while let Some((first, after)) = rest.split_first() {
+        match first {
+            b'"' => return after,
+            b'\\' => rest = after.get(1..).unwrap_or_default(),
+            _ => rest = after,
+        }
     }
+    rest
+}
+
+fn check_exact(written: &str) -> Result<(), JsonError> {
+    let wrong = |what: &str| Err(JsonError(format!("the number `{}` {what}", shorten(written))));
+    let exact = Decimal::parse_number(written);
+    let double = written.parse().ok().and_then(Number::from_f64);
+    let (Some(exact), Some(kept)) = (exact, double.as_ref().and_then(Decimal::of)) else {
+        return wrong("is not one that every reader can keep");
+    };
+    if exact.is_zero() && written.starts_with('-') {
+        return wrong("is a zero with a sign: write `0`");
+    }
+    if exact.is_whole() && exact.magnitude() > Decimal::of_integer(JSON_INTEGER_MAX) {
+        return wrong("is beyond 2^53 and would not survive every reader: write it as a string");
+    }
+    if exact != kept {
+        return wrong("has more digits than every reader keeps: round it, or write it as a string");
+    }
+    Ok(())
 }
 
 /// Deserializes into a [`Value`] while refusing what [`Value`] itself would let pass.
@@ -183,12 +215,46 @@ mod tests {
     }
 
     #[test]
-    fn integers_beyond_2_to_53_are_refused() {
-        for fine in ["9007199254740992", "-9007199254740992", "1.5", "1e3", "0.1"] {
+    fn only_exact_numbers_may_be_decided_on() {
+        for fine in [
+            "9007199254740992",
+            "-9007199254740992",
+            "9007199254740992.0",
+            "4503599627370495.5",
+            "1.5",
+            "1.0",
+            "1e2",
+            "0.10",
+            "0.1",
+            "0",
+            "0e5",
+            "0.000",
+            "0e99999999999999999999",
+            "5e-324",
+            "1.5e-300",
+            r#"{"a":[1,"-0",{"-0":0.5}],"\\\"":"\"1e17"}"#,
+        ] {
             assert!(parse_i_json(fine.as_bytes()).is_ok(), "{fine}");
         }
-        for wrong in ["9007199254740993", "-9007199254740993", "1e17", "[18446744073709551616]"] {
-            assert!(parse_i_json(wrong.as_bytes()).is_err(), "{wrong}");
+        for wrong in [
+            "9007199254740993",
+            "-9007199254740993",
+            "1e17",
+            "[18446744073709551616]",
+            "0.1000000000000000055",
+            "9007199254740991.5",
+            "-0",
+            "-0.0",
+            "-0e7",
+            "1e-400",
+            "1e-99999999999999999999",
+            "4e-324",
+            "1e300",
+            r#"{"\\":-0}"#,
+            r#"["\"",{"a":0.1000000000000000055}]"#,
+        ] {
+            let error = parse_i_json(wrong.as_bytes());
+            assert!(error.as_ref().is_err_and(|error| error.to_string().contains('`')), "{wrong}: {error:?}");
         }
     }
 
@@ -203,6 +269,29 @@ mod tests {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse_i_json(&bytes);
+        }
+
+        #[test]
+        fn a_double_as_jcs_writes_it_is_exact_unless_it_is_a_large_integer(f in any::<f64>()) {
+            prop_assume!(f.is_finite());
+            let fits = f.fract() != 0.0 || f.abs() <= 9_007_199_254_740_992.0;
+            let text = jcs_text(&serde_json::json!(f));
+            prop_assert_eq!(parse_i_json(text.as_bytes()).is_ok(), fits);
+            // a digit more than a double keeps
+            let longer = format!("{f:.1100}1");
+            prop_assert!(parse_i_json(longer.as_bytes()).is_err());
+        }
+
+        #[test]
+        fn every_number_of_a_text_is_seen(
+            numbers in proptest::collection::vec(any::<i32>(), 0..5),
+            text in "\\PC{0,9}",
+        ) {
+            let value = serde_json::json!({ text.clone(): [numbers, {"deeper": [text, numbers.len()]}] });
+            let written = value.to_string();
+            let seen: Vec<&str> = super::numbers(written.as_bytes()).collect();
+            let expected = numbers.iter().map(ToString::to_string).chain([numbers.len().to_string()]);
+            prop_assert_eq!(seen, expected.collect::<Vec<_>>());
         }
 
         #[test]

@@ -20,6 +20,12 @@ pub const DELEGATION: &str = "deeds-delegation+jwt";
 pub const ROOT_REQUEST: &str = "deeds-root-request+jwt";
 /// `typ` of a proof of possession.
 pub const POP: &str = "deeds-pop+jwt";
+/// `typ` of a standing authority.
+pub const MANDATE: &str = "deeds-mandate+jwt";
+/// `typ` of a signed revocation.
+pub const REVOCATION: &str = "deeds-revocation+jwt";
+/// `typ` of a signed order to halt or resume.
+pub const HALT: &str = "deeds-halt+jwt";
 /// `typ` of the proof that a key to be registered is held.
 pub const KEY_PROOF: &str = "deeds-key-proof+jwt";
 
@@ -206,6 +212,31 @@ mod tests {
         let jwk = Jwk::parse(&json!({"alg":"Ed25519","crv":"Ed25519","kty":"OKP",
             "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}));
         assert_eq!(jwk.unwrap().thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn the_example_of_rfc_7638_hashes_as_it_says() {
+        // §3.1, an RSA key: no key of ours, but the same JCS and the same hash
+        let n = concat!(
+            "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRX",
+            "jBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaS",
+            "qzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksIN",
+            "HaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+        );
+        let members = json!({"n": n, "kty": "RSA", "e": "AQAB"});
+        let thumbprint = base64url::encode(&Digest::of(&json::jcs(&members)).0);
+        assert_eq!(thumbprint, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+
+    #[test]
+    fn a_token_is_named_by_what_is_signed_not_by_the_signature() {
+        let token = sign(DELEGATION, &json!({"a": 1}), &key(1));
+        let (input, _) = token.rsplit_once('.').unwrap();
+        let twin = format!("{input}.{}", base64url::encode(&[7; 64]));
+        let digest = |token: &str| Signed::parse(token, DELEGATION).unwrap().digest();
+        assert_eq!(digest(&twin), digest(&token));
+        assert_eq!(digest(&token), base64url::encode(&Digest::of(input.as_bytes()).0));
+        assert_ne!(digest(&sign(DELEGATION, &json!({"a": 2}), &key(1))), digest(&token));
     }
 
     #[test]

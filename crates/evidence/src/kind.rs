@@ -66,6 +66,7 @@ impl Kind {
             Self::LogGenesis => LOG_GENESIS,
             Self::RunStarted => RUN_STARTED,
             Self::Delegated => DELEGATED,
+            Self::Revoked => REVOKED,
             Self::Decided => DECIDED,
             Self::Finished => FINISHED,
             Self::Observed => OBSERVED,
@@ -73,6 +74,8 @@ impl Kind {
             Self::KeyOrTrustChanged => KEY_OR_TRUST_CHANGED,
             Self::Gap => GAP,
             Self::RunEnded => RUN_ENDED,
+            Self::ChildStarted => CHILD_STARTED,
+            Self::HaltedOrResumed => HALTED_OR_RESUMED,
             Self::ClockAdjusted => CLOCK_ADJUSTED,
             _ => &[],
         }
@@ -108,6 +111,7 @@ const RUN_STARTED: &[&str] = &[
 ];
 const DELEGATED: &[&str] =
     &["token", "digest", "request", "evidence_grade", "principal", "holder", "txn", "exp"];
+const REVOKED: &[&str] = &["what", "target", "eff", "why", "by", "token", "assurance"];
 const DECIDED: &[&str] = &[
     "act_id",
     "txn",
@@ -178,6 +182,8 @@ const KEY_OR_TRUST_CHANGED: &[&str] =
     &["change", "principal", "key", "thumbprint", "display", "by", "assurance"];
 const GAP: &[&str] = &["reason", "from_ms", "to_ms", "count", "detail", "digest"];
 const RUN_ENDED: &[&str] = &["streams", "children", "gaps", "reason", "open_actions"];
+const CHILD_STARTED: &[&str] = &["child", "delegation", "holder", "handoff_digest", "handoff", "by"];
+const HALTED_OR_RESUMED: &[&str] = &["change", "on", "why", "by", "token", "assurance", "halt"];
 const CLOCK_ADJUSTED: &[&str] = &["before_ms", "after_ms", "reason"];
 
 /// Where the writer of a record stood (format §2).
@@ -235,5 +241,9 @@ mod tests {
         assert_eq!(Kind::from_code(28), None);
         assert_eq!(Kind::Decided.field_id("reason"), Some(37));
         assert_eq!(Kind::Finished.field_id("detail"), Some(11));
+        assert_eq!(Kind::Revoked.field_id("assurance"), Some(6));
+        assert_eq!(Kind::ChildStarted.field_id("by"), Some(5));
+        assert_eq!(Kind::HaltedOrResumed.field_id("halt"), Some(6));
+        assert!(!Kind::LabelChanged.interpreted());
     }
 }

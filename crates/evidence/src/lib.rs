@@ -9,6 +9,7 @@ pub mod base64url;
 #[cfg(not(target_family = "wasm"))]
 pub mod body;
 pub mod cbor;
+mod decimal;
 pub mod delegation;
 pub mod digest;
 pub mod entry;
@@ -22,6 +23,8 @@ pub mod limits;
 pub mod outcome;
 pub mod principal;
 pub mod scope;
+#[cfg(test)]
+mod testing;
 pub mod tool;
 
 pub use digest::Digest;

@@ -22,22 +22,50 @@ pub const JSON_INTEGER_MAX: u64 = 1 << 53;
 pub const TOKEN_MAX_BYTES: usize = 16_384;
 /// Most tools in one scope. Reference: delegation §4.
 pub const SCOPE_TOOLS_MAX: usize = 256;
-/// Most constrained arguments per tool. Reference: delegation §4.
+/// Most constraints per tool, those within `all` and `any` counted too. Format §6.
 pub const SCOPE_CONSTRAINTS_MAX: usize = 64;
-/// Most members of a `one_of`.
+/// Most scalars or host patterns in one constraint (`one_of`, `host_in` and their like). Format §6.
 pub const SCOPE_VALUES_MAX: usize = 256;
+/// Most clauses of one `all` or `any`. Format §6.
+pub const SCOPE_CLAUSES_MAX: usize = 16;
+/// Deepest nesting of constraints: `all` of `exact` is 2. Format §6.
+pub const SCOPE_NESTING_MAX: usize = 8;
 /// Longest string inside a scope.
 pub const SCOPE_STRING_MAX_BYTES: usize = 4_096;
+/// Longest *decimal*, as bound or as argument. Format §6.
+pub const DECIMAL_MAX_BYTES: usize = 64;
+/// Longest *host*. Format §6.
+pub const HOST_MAX_BYTES: usize = 253;
+/// Longest label of a *host*. Format §6.
+pub const HOST_LABEL_MAX_BYTES: usize = 63;
+/// Most digits of the port of a *URL*. Format §6.
+pub const PORT_MAX_DIGITS: usize = 5;
 /// Longest tool URI.
 pub const TOOL_URI_MAX_BYTES: usize = 1_024;
 /// Deepest chain. Reference: delegation §4.
 pub const CHAIN_DEPTH_MAX: u64 = 8;
+/// Most tokens of a chain: a root and one link for each step of depth. Format §6.
+pub const CHAIN_LINKS_MAX: usize = 9;
+/// Largest chain: the sum of its tokens. Format §6.
+pub const CHAIN_MAX_BYTES: usize = 65_536;
 /// Longest life of a root delegation given by a human, seconds.
 pub const ROOT_HUMAN_MAX_S: u64 = 86_400;
 /// Longest life of any other root delegation, seconds.
 pub const ROOT_SERVICE_MAX_S: u64 = 3_600;
 /// Longest life of a root request, seconds.
 pub const REQUEST_MAX_S: u64 = 300;
+/// Longest life of a mandate, seconds: 35 days. Format §6.
+pub const MANDATE_MAX_S: u64 = 3_024_000;
+/// Most holders that one mandate names. Format §6.
+pub const MANDATE_HOLDERS_MAX: usize = 64;
+/// Longest life of a signed revocation or halt, seconds: how long it may be handed in. Format §6.
+pub const ORDER_MAX_S: u64 = 300;
+/// Most tools that one `apv` names. Format §6.
+pub const APPROVAL_TOOLS_MAX: usize = 256;
+/// Most approvals that one `apv` may ask for (`m`). Format §6.
+pub const APPROVALS_MAX: u64 = 16;
+/// Most approvers that one `apv` names. Format §6.
+pub const APPROVERS_MAX: usize = 64;
 /// Longest life of a proof of possession, seconds.
 pub const POP_MAX_S: u64 = 60;
 /// Clock skew allowed between signer and log, seconds.

@@ -61,16 +61,18 @@ pub struct Principal {
 impl Principal {
     /// Whether both identifiers are non-empty, printable and within the limit.
     pub fn is_well_formed(&self) -> bool {
-        let fine = |text: &str| {
-            !text.is_empty() && text.len() <= PRINCIPAL_ID_MAX_BYTES && !text.chars().any(char::is_control)
-        };
-        fine(&self.iss) && fine(&self.sub) && self.key.as_deref().is_none_or(fine)
+        is_identifier(&self.iss) && is_identifier(&self.sub) && self.key.as_deref().is_none_or(is_identifier)
     }
 
     /// Same identity, whatever key or kind goes with it.
     pub fn same(&self, other: &Self) -> bool {
         self.iss == other.iss && self.sub == other.sub
     }
+}
+
+/// Whether text can be the `iss` or `sub` of a principal: non-empty, printable and within the limit (format §5).
+pub fn is_identifier(text: &str) -> bool {
+    (1..=PRINCIPAL_ID_MAX_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// Who holds a delegation: the agent instance and the key bound to it. JSON: `{id, inst, kind, asr, key}`.

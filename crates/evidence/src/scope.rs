@@ -3,15 +3,24 @@
 //! Whatever a scope permits, every scope that it is within permits too: that is the property everything else
 //! rests on, and it is tested on random scopes. Pairs that are not listed are refused.
 
+mod bounds;
+mod compare;
+mod constraint;
+mod matching;
+mod parse;
+mod place;
+mod rule;
+mod scalar;
+
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::json;
-use crate::limits::{
-    JSON_INTEGER_MAX, SCOPE_CONSTRAINTS_MAX, SCOPE_STRING_MAX_BYTES, SCOPE_TOOLS_MAX, SCOPE_VALUES_MAX,
-};
+pub use constraint::Constraint;
+
+use crate::limits::{SCOPE_CONSTRAINTS_MAX, SCOPE_TOOLS_MAX};
 use crate::tool;
+use parse::{Rules, bounded, wrong};
 
 /// Why JSON is not a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,22 +47,6 @@ pub enum Denial {
         /// What its constraint allows.
         allowed: String,
     },
-}
-
-/// What a value is held to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Rule {
-    Exact(Value),
-    OneOf(Vec<Value>),
-    Prefix(String),
-    Wildcard,
-}
-
-/// One constrained argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Constraint {
-    rule: Rule,
-    optional: bool,
 }
 
 /// Constraints by argument name; empty allows any arguments.
@@ -84,7 +77,7 @@ impl Scope {
 
     /// The `tools` object.
     pub fn to_json(&self) -> Value {
-        self.0.iter().map(|(uri, row)| (uri.clone(), row_json(row))).collect::<Map<_, _>>().into()
+        self.0.iter().map(|(uri, row)| (uri.clone(), row_to_json(row))).collect::<Map<_, _>>().into()
     }
 
     /// Tool URIs, sorted.
@@ -120,70 +113,9 @@ impl Scope {
     }
 }
 
-impl Constraint {
-    fn permits(&self, name: &str, value: Option<&Value>) -> Result<(), Denial> {
-        let Some(value) = value else {
-            return if self.optional { Ok(()) } else { Err(Denial::Missing(name.to_owned())) };
-        };
-        if self.rule.permits(value) {
-            return Ok(());
-        }
-        Err(Denial::Value { name: name.to_owned(), allowed: self.rule.describe() })
-    }
-
-    fn within(&self, outer: &Self) -> bool {
-        (!self.optional || outer.optional) && self.rule.within(&outer.rule)
-    }
-
-    fn to_json(&self) -> Value {
-        let mut value = match &self.rule {
-            Rule::Exact(value) => json!({"constraint_type": "exact", "value": value}),
-            Rule::OneOf(values) => json!({"constraint_type": "one_of", "values": values}),
-            Rule::Prefix(prefix) => json!({"constraint_type": "prefix", "prefix": prefix}),
-            Rule::Wildcard => json!({"constraint_type": "wildcard"}),
-        };
-        if let (true, Some(members)) = (self.optional, value.as_object_mut()) {
-            members.insert("optional".into(), true.into());
-        }
-        value
-    }
-}
-
-impl Rule {
-    fn permits(&self, value: &Value) -> bool {
-        match self {
-            Self::Exact(exact) => same(exact, value),
-            Self::OneOf(values) => values.iter().any(|one| same(one, value)),
-            Self::Prefix(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix.as_str())),
-            Self::Wildcard => true,
-        }
-    }
-
-    fn within(&self, outer: &Self) -> bool {
-        match (self, outer) {
-            (_, Self::Wildcard) => true,
-            (Self::Exact(value), outer) => outer.permits(value),
-            (Self::OneOf(values), Self::OneOf(_) | Self::Prefix(_)) => {
-                values.iter().all(|value| outer.permits(value))
-            }
-            (Self::Prefix(inner), Self::Prefix(outer)) => inner.starts_with(outer.as_str()),
-            _ => false,
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Exact(value) => format!("exactly {value}"),
-            Self::OneOf(values) => format!("one of {}", Value::Array(values.clone())),
-            Self::Prefix(prefix) => format!("text that starts with `{prefix}`"),
-            Self::Wildcard => "anything".into(),
-        }
-    }
-}
-
-/// Equality of JCS bytes: `1` and `1.0` are one value, `"1"` is another.
-fn same(a: &Value, b: &Value) -> bool {
-    json::jcs(a) == json::jcs(b)
+/// A row as in the `tools` object.
+pub fn row_to_json(row: &Row) -> Value {
+    row.iter().map(|(name, constraint)| (name.clone(), constraint.to_json())).collect::<Map<_, _>>().into()
 }
 
 fn row_within(row: &Row, outer: &Row) -> bool {
@@ -194,80 +126,18 @@ fn row_within(row: &Row, outer: &Row) -> bool {
         && row.iter().all(|(name, inner)| outer.get(name).is_some_and(|outer| inner.within(outer)))
 }
 
-fn row_json(row: &Row) -> Value {
-    row.iter().map(|(name, constraint)| (name.clone(), constraint.to_json())).collect::<Map<_, _>>().into()
-}
-
 fn parse_row(uri: &str, value: &Value) -> Result<Row, ScopeError> {
     tool::split(uri).ok_or_else(|| wrong(&format!("`{uri}` is not a tool URI: write `<server>#<tool>`")))?;
     let members = value.as_object().ok_or_else(|| wrong(&format!("the row of `{uri}` is not an object")))?;
-    if members.len() > SCOPE_CONSTRAINTS_MAX {
+    let mut rules = Rules::default();
+    let row: Row = members
+        .iter()
+        .map(|(name, value)| Ok((bounded(name)?, Constraint::parse(name, value, &mut rules)?)))
+        .collect::<Result<_, ScopeError>>()?;
+    if rules.count() > SCOPE_CONSTRAINTS_MAX {
         return Err(wrong(&format!("`{uri}` has more than {SCOPE_CONSTRAINTS_MAX} constraints")));
     }
-    members.iter().map(|(name, value)| Ok((bounded(name)?, parse_constraint(name, value)?))).collect()
-}
-
-fn parse_constraint(name: &str, value: &Value) -> Result<Constraint, ScopeError> {
-    let members =
-        value.as_object().ok_or_else(|| wrong(&format!("the constraint of `{name}` is not an object")))?;
-    let optional = match members.get("optional") {
-        None => false,
-        Some(Value::Bool(optional)) => *optional,
-        Some(_) => return Err(wrong("`optional` is true or false")),
-    };
-    let (rule, own) = match members.get("constraint_type").and_then(Value::as_str) {
-        Some("exact") => (members.get("value").map(scalar).transpose()?.map(Rule::Exact), 2),
-        Some("one_of") => (members.get("values").map(scalars).transpose()?.map(Rule::OneOf), 2),
-        Some("prefix") => {
-            (members.get("prefix").and_then(Value::as_str).map(bounded).transpose()?.map(Rule::Prefix), 2)
-        }
-        Some("wildcard") => (Some(Rule::Wildcard), 1),
-        _ => return Err(wrong(&format!("the constraint of `{name}` has no type that this version knows"))),
-    };
-    let rule = rule.ok_or_else(|| wrong(&format!("the constraint of `{name}` lacks its value")))?;
-    if members.len() != own + usize::from(members.contains_key("optional")) {
-        return Err(wrong(&format!(
-            "the constraint of `{name}` has a member that this version does not know"
-        )));
-    }
-    Ok(Constraint { rule, optional })
-}
-
-fn scalars(value: &Value) -> Result<Vec<Value>, ScopeError> {
-    let values = value.as_array().filter(|values| (1..=SCOPE_VALUES_MAX).contains(&values.len()));
-    values
-        .ok_or_else(|| wrong(&format!("1 to {SCOPE_VALUES_MAX} values are expected")))?
-        .iter()
-        .map(scalar)
-        .collect()
-}
-
-fn scalar(value: &Value) -> Result<Value, ScopeError> {
-    match value {
-        Value::String(text) => bounded(text).map(Value::String),
-        Value::Bool(_) | Value::Null => Ok(value.clone()),
-        Value::Number(number) => {
-            let within = number.as_u64().is_some_and(|n| n <= JSON_INTEGER_MAX)
-                || number.as_i64().is_some_and(|n| n.unsigned_abs() <= JSON_INTEGER_MAX);
-            within
-                .then(|| value.clone())
-                .ok_or_else(|| wrong("a number in a scope is an integer within 2^53"))
-        }
-        Value::Array(_) | Value::Object(_) => {
-            Err(wrong("a value in a scope is a string, integer, boolean or null"))
-        }
-    }
-}
-
-fn bounded(text: &str) -> Result<String, ScopeError> {
-    if text.len() > SCOPE_STRING_MAX_BYTES {
-        return Err(wrong(&format!("a string is longer than {SCOPE_STRING_MAX_BYTES} bytes")));
-    }
-    Ok(text.to_owned())
-}
-
-fn wrong(what: &str) -> ScopeError {
-    ScopeError(what.to_owned())
+    Ok(row)
 }
 
 #[cfg(test)]

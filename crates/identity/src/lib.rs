@@ -12,7 +12,7 @@ use evidence::label::{Assurance, Grade};
 use evidence::principal::{Principal, PrincipalKind};
 pub use register::{Register, Registered};
 use serde_json::Value;
-use verify::chain::{self, Failure, Request};
+use verify::chain::{self, Anchor, Failure, Mandated, Request, Step};
 
 /// What the kernel says of the process at the other end of a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +23,20 @@ pub struct Peer {
     pub pid: Option<i32>,
 }
 
-/// On whose authority a run acts, and how well that is known.
+/// On whose authority a root is issued, and how well that is known.
 #[derive(Debug, Clone)]
 pub struct Identified {
-    /// Who.
+    /// Who: the one who signed the request, or whose mandate the request was made under.
     pub principal: Principal,
     /// How the identity is known.
     pub assurance: Assurance,
     /// What evidence the root delegation will rest on.
     pub grade: Grade,
-    /// The principal's own signed request, where there is one.
+    /// The signed request, where there is one. Its `principal` is who signed it, under a mandate somebody else than
+    /// the principal of the root.
     pub request: Option<Request>,
+    /// The mandate that the request was made under, where it names one.
+    pub mandated: Option<Mandated>,
     /// What a reader must not conclude.
     pub caveat: &'static str,
 }
@@ -46,36 +49,68 @@ pub fn peer_principal(issuer: &str, uid: u32) -> Principal {
     Principal { kind: PrincipalKind::Unknown, iss: issuer.to_owned(), sub: format!("uid:{uid}"), key: None }
 }
 
-/// Identifies the authority behind a new run: by a signed root request where one is given, else by the peer.
+/// What a reader must not conclude from how a root came about: by a signed request or the uid of the peer alone,
+/// and, where `by_mandate`, under a standing authority.
+pub fn caveat(grade: Grade, by_mandate: bool) -> &'static str {
+    match (grade, by_mandate) {
+        (Grade::KeySigned, true) => {
+            "a service asked under a standing authority; the principal's signature is on that, not on this"
+        }
+        (Grade::KeySigned, false) => {
+            "the signature proves the key; a key file that others can read does not prove the person"
+        }
+        (Grade::IssuerOnly, _) => "the kernel attests the user id; the person behind it is inferred",
+    }
+}
+
+/// Identifies the authority behind a new root: by a signed root request where one is given, else by the peer.
 ///
-/// A request that does not verify is an error: it never falls back to the weaker credential.
+/// A request that does not verify is an error: it never falls back to the weaker credential. One that names a mandate
+/// stands on that: `mandate` finds its token by digest, and the mandate is checked again with the keys that are
+/// registered now. That the root then issued is under it is `verify::chain::within_request`.
 pub fn identify(
     register: &Register,
-    issuer: &str,
+    anchor: &Anchor<'_>,
     root_request: Option<&str>,
+    mandate: impl FnOnce(&str) -> Option<String>,
     peer: Peer,
     now_s: u64,
 ) -> Result<Identified, Failure> {
     let Some(token) = root_request else {
         return Ok(Identified {
-            principal: peer_principal(issuer, peer.uid),
+            principal: peer_principal(anchor.issuer, peer.uid),
             assurance: Assurance::Inferred,
             grade: Grade::IssuerOnly,
             request: None,
-            caveat: "the kernel attests the user id; the person behind it is inferred",
+            mandated: None,
+            caveat: caveat(Grade::IssuerOnly, false),
         });
     };
-    let request = chain::root_request(token, issuer, |kid| {
-        register.get(kid).map(|known| (known.principal.clone(), known.key.clone()))
-    })?;
+    let registered = |kid: &str| register.get(kid).map(|known| (known.principal.clone(), known.key.clone()));
+    let request = chain::root_request(token, anchor.issuer, registered)?;
     chain::request_fresh(&request.request, now_s)?;
+    let mandated = match &request.request.mandate {
+        Some(digest) => {
+            let token = mandate(digest).ok_or_else(|| unknown_mandate(digest))?;
+            Some(chain::mandate(&token, anchor, registered)?)
+        }
+        None => None,
+    };
+    let behind = mandated.as_ref().map_or(&request.principal, |mandated| &mandated.mandate.principal);
     Ok(Identified {
-        principal: request.principal.clone(),
+        principal: behind.clone(),
         assurance: Assurance::IssuerAsserted,
         grade: Grade::KeySigned,
+        caveat: caveat(Grade::KeySigned, mandated.is_some()),
         request: Some(request),
-        caveat: "the signature proves the key; a key file that others can read does not prove the person",
+        mandated,
     })
+}
+
+fn unknown_mandate(digest: &str) -> Failure {
+    let digest: String = digest.chars().take(64).collect();
+    let text = format!("no mandate `{digest}` is known to this log: hand it in with `deeds mandate` first");
+    Failure { step: Step::MandateMissing, text }
 }
 
 /// Why a key is not registered.

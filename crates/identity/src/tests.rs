@@ -1,7 +1,7 @@
 //! A signed request identifies its key's principal; nothing weaker ever replaces it.
 
 use ed25519_dalek::SigningKey;
-use evidence::delegation::RootRequest;
+use evidence::delegation::{Mandate, RootRequest};
 use evidence::{Scope, id};
 use serde_json::json;
 use verify::chain::Step;
@@ -29,7 +29,33 @@ fn register(sub: &str) -> Register {
     register
 }
 
+fn issuer_key() -> Jwk {
+    Jwk::of(&key(5))
+}
+
+fn identified(register: &Register, token: Option<&str>, now_s: u64) -> Result<Identified, Failure> {
+    under(register, token, &[], now_s)
+}
+
+fn under(
+    register: &Register,
+    token: Option<&str>,
+    mandates: &[&str],
+    now_s: u64,
+) -> Result<Identified, Failure> {
+    let issuer_key = issuer_key();
+    let anchor = Anchor { issuer: ISSUER, issuer_key: &issuer_key, tenant: "local" };
+    let digest = |token: &str| Signed::parse(token, jws::MANDATE).unwrap().digest();
+    let find =
+        |wanted: &str| mandates.iter().find(|token| digest(token) == wanted).map(|token| (*token).to_owned());
+    identify(register, &anchor, token, find, PEER, now_s)
+}
+
 fn request(signer: u8, iat: u64) -> String {
+    plain_request(signer, iat).sign(&key(signer))
+}
+
+fn plain_request(signer: u8, iat: u64) -> RootRequest {
     RootRequest {
         jti: id::text(&id::uuid_v7(1, &[1; 10])),
         key: Jwk::of(&key(signer)).thumbprint(),
@@ -44,14 +70,17 @@ fn request(signer: u8, iat: u64) -> String {
         txn: None,
         purpose: "tests".into(),
         holder: None,
+        why: None,
+        intent: None,
+        approvals: None,
+        mandate: None,
     }
-    .sign(&key(signer))
 }
 
 #[test]
 fn a_registered_key_identifies_its_principal() {
     let register = register("ciso");
-    let identified = identify(&register, ISSUER, Some(&request(1, NOW_S)), PEER, NOW_S).unwrap();
+    let identified = identified(&register, Some(&request(1, NOW_S)), NOW_S).unwrap();
     assert_eq!(identified.principal.sub, "ciso");
     assert_eq!(identified.grade, Grade::KeySigned);
 }
@@ -60,7 +89,7 @@ fn a_registered_key_identifies_its_principal() {
 fn a_request_that_fails_never_falls_back_to_the_peer() {
     let mut register = register("ciso");
     let step = |register: &Register, token: &str, now| {
-        identify(register, ISSUER, Some(token), PEER, now).map(|_| ()).map_err(|failure| failure.step)
+        identified(register, Some(token), now).map(|_| ()).map_err(|failure| failure.step)
     };
     assert_eq!(step(&register, &request(2, NOW_S), NOW_S), Err(Step::RequestKey));
     assert_eq!(step(&register, "not a token", NOW_S), Err(Step::RequestMalformed));
@@ -71,8 +100,55 @@ fn a_request_that_fails_never_falls_back_to_the_peer() {
 }
 
 #[test]
+fn a_request_under_a_mandate_stands_on_who_signed_that() {
+    let mut register = register("ciso");
+    let service = Jwk::of(&key(3)).to_json();
+    let (principal, jwk) = registration(
+        ISSUER,
+        PrincipalKind::Service,
+        "playbook",
+        &service,
+        &proof("playbook", NOW_S, 3),
+        NOW_S,
+    )
+    .unwrap();
+    register.add(principal, jwk, 3);
+    let person = register.get(&Jwk::of(&key(1)).thumbprint()).unwrap().principal.clone();
+    let mandate = Mandate {
+        jti: id::text(&id::uuid_v7(1, &[2; 10])),
+        key: Jwk::of(&key(1)).thumbprint(),
+        audience: ISSUER.into(),
+        iat: NOW_S,
+        nbf: NOW_S,
+        exp: NOW_S + 1_000,
+        max_depth: 2,
+        scope: Scope::server("stdio:fs"),
+        tenant: "local".into(),
+        principal: person.clone(),
+        purpose: "tests".into(),
+        holders: vec!["playbook".into()],
+        root_ttl: 600,
+        approvals: None,
+    }
+    .sign(&key(1));
+    let digest = Signed::parse(&mandate, jws::MANDATE).unwrap().digest();
+    let asked = RootRequest { mandate: Some(digest), ..plain_request(3, NOW_S) }.sign(&key(3));
+    let found = under(&register, Some(&asked), &[&mandate], NOW_S).unwrap();
+    assert_eq!(found.principal, person);
+    assert_eq!(found.request.unwrap().principal.sub, "playbook");
+    assert!(found.mandated.is_some() && found.caveat.contains("standing authority"));
+
+    let step = |register: &Register, mandates: &[&str]| {
+        under(register, Some(&asked), mandates, NOW_S).map(|_| ()).map_err(|failure| failure.step)
+    };
+    assert_eq!(step(&register, &[]), Err(Step::MandateMissing));
+    register.retire(&Jwk::of(&key(1)).thumbprint(), 9);
+    assert_eq!(step(&register, &[&mandate]), Err(Step::MandateKey), "whoever signed it is gone");
+}
+
+#[test]
 fn a_user_id_is_nobody_in_particular() {
-    let identified = identify(&Register::new(), ISSUER, None, PEER, NOW_S).unwrap();
+    let identified = identified(&Register::new(), None, NOW_S).unwrap();
     assert_eq!(identified.principal.kind, PrincipalKind::Unknown);
     assert_eq!(identified.principal.sub, "uid:1000");
     assert_eq!(identified.assurance, Assurance::Inferred);

@@ -1,9 +1,13 @@
 //! The shape of every answer: facts with their labels, findings, and how much of the log it reflects.
 
+use std::collections::HashMap;
+
+use evidence::Kind;
 use evidence::label::{Assurance, Check};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::limits::OPENED_CACHED;
 use crate::record::{Content, Record};
 
 /// An answer. Serialized, the content's own members stand beside `size`, `complete`, `left_out` and `findings`.
@@ -142,6 +146,8 @@ fn why_missing(content: &Content) -> &'static str {
 pub(crate) struct Margin {
     pub(crate) left_out: Vec<String>,
     pub(crate) findings: Vec<Finding>,
+    /// Entries that many parts of one answer rest on, opened once: roots, keys, orders.
+    opened: HashMap<u64, Record>,
 }
 
 impl Margin {
@@ -149,6 +155,22 @@ impl Margin {
         let found = Finding { code: code.to_owned(), index, text: text.into() };
         if !self.findings.contains(&found) {
             self.findings.push(found);
+        }
+    }
+
+    /// An entry that was opened for this answer before.
+    pub(crate) fn opened(&self, index: u64, leaf: &[u8; 32]) -> Option<Record> {
+        self.opened.get(&index).filter(|record| record.leaf == *leaf).cloned()
+    }
+
+    /// Keeps an entry of a kind that is asked for again and again.
+    pub(crate) fn keep(&mut self, record: &Record) {
+        let kinds = [Kind::Delegated, Kind::KeyOrTrustChanged, Kind::Revoked, Kind::HaltedOrResumed];
+        if record.kind().is_some_and(|kind| kinds.contains(&kind)) {
+            if self.opened.len() >= OPENED_CACHED {
+                self.opened.clear();
+            }
+            self.opened.insert(record.index, record.clone());
         }
     }
 

@@ -9,6 +9,12 @@ use serde_json::json;
 
 use crate::limits::{INTERNED_CACHED, INTERNED_MAX_BYTES};
 use crate::record::Record;
+use batch::Batch;
+
+pub(crate) mod batch;
+pub(crate) mod links;
+pub(crate) mod orders;
+pub(crate) mod ranges;
 
 /// What an interned text names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +28,12 @@ pub(crate) enum Dim {
     Principal = 3,
     /// A holder id.
     Holder = 4,
+    /// Thumbprint of a key.
+    Key = 5,
+    /// Token digest of a delegation or mandate.
+    Token = 6,
+    /// Whose counter: the signer's thumbprint and the audience of its proofs.
+    Counter = 7,
 }
 
 /// What the fold carries from entry to entry; also in the file, in the same transaction as the rows.
@@ -42,8 +54,10 @@ pub(crate) struct Progress {
 pub(crate) struct Interned {
     texts: HashMap<(u8, String), i64>,
     runs: HashMap<Id, i64>,
-    /// Names that are in their table already.
+    /// Names, users of keys and tools used that are in their tables already.
     names: HashSet<(u8, i64, String)>,
+    users: HashSet<(i64, i64)>,
+    touched: HashSet<(u8, i64, i64)>,
 }
 
 /// Folds into one transaction.
@@ -51,9 +65,14 @@ pub(crate) struct Folder<'a> {
     pub(crate) tx: &'a Transaction<'a>,
     pub(crate) interned: &'a mut Interned,
     pub(crate) progress: Progress,
+    /// What changes with nearly every entry, written once per transaction.
+    pub(crate) batch: Batch,
 }
 
 type Result<T> = rusqlite::Result<T>;
+
+/// Why a run ended in which nothing but a root was issued (format §5, kind 3).
+const ISSUED: &str = "issued";
 
 impl Folder<'_> {
     /// Folds the next entry.
@@ -65,14 +84,17 @@ impl Folder<'_> {
             self.chain(entry, run, record.index)?;
             match entry.kind() {
                 Some(Kind::RunStarted) => self.run_started(record, entry, run)?,
-                Some(Kind::Delegated) => self.delegated(record, run)?,
+                Some(Kind::Delegated) => self.delegated(record, entry, run)?,
+                Some(Kind::Revoked) => self.revoked(record, entry)?,
+                Some(Kind::HaltedOrResumed) => self.halted_or_resumed(record, entry)?,
+                Some(Kind::ChildStarted) => self.child_started(record, run)?,
                 Some(Kind::Decided) => self.decided(record, entry, run)?,
                 Some(Kind::Finished) => self.finished(record, entry, run)?,
                 Some(Kind::Observed | Kind::Gap | Kind::ClockAdjusted) => {
                     self.remark(record, entry, run)?;
                 }
-                Some(Kind::PolicyActivated) => self.policy_activated(record)?,
-                Some(Kind::KeyOrTrustChanged) => self.key_changed(record)?,
+                Some(Kind::PolicyActivated) => self.policy_activated(record, entry)?,
+                Some(Kind::KeyOrTrustChanged) => self.key_changed(record, entry)?,
                 Some(Kind::RunEnded) => self.run_ended(record, entry, run)?,
                 _ => {}
             }
@@ -120,7 +142,10 @@ impl Folder<'_> {
         if let Some(initiator) = record.typed::<Principal>("initiator") {
             self.principal(&initiator)?;
         }
-        self.holder(record)?;
+        if let Some(holder) = self.holder(record)? {
+            self.saw_holder(&holder, entry, record.index);
+            self.used_key(holder.key, run)?;
+        }
         self.tx
             .prepare_cached("UPDATE streams SET started = ?3 WHERE run = ?1 AND stream = ?2")?
             .execute([run, sql(entry.stream), sql(record.index)])?;
@@ -138,35 +163,20 @@ impl Folder<'_> {
             sql(record.index),
         ])?;
         if entry.stream == 0 {
+            let issued = record.text("reason").as_deref() == Some(ISSUED);
             self.tx
-                .prepare_cached("UPDATE runs SET ended = ?2 WHERE id = ?1 AND ended IS NULL")?
-                .execute([run, sql(record.index)])?;
+                .prepare_cached("UPDATE runs SET ended = ?2, issued = ?3 WHERE id = ?1 AND ended IS NULL")?
+                .execute(params![run, sql(record.index), issued])?;
         }
         Ok(())
     }
 
-    fn delegated(&mut self, record: &Record, run: i64) -> Result<()> {
-        let principal = record.typed::<Principal>("principal").map(|who| self.principal(&who)).transpose()?;
-        let holder = self.holder(record)?;
-        self.tx
-            .prepare_cached("INSERT INTO delegations VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![
-                sql(record.index),
-                record.leaf,
-                bounded(record.text("digest")),
-                run,
-                principal.flatten(),
-                holder,
-                record.number("exp").map(sql),
-            ])
-            .map(|_| ())
-    }
-
     fn decided(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
         let task = self.task(record)?;
-        let tool = record.text("tool").map(|uri| self.text(Dim::Tool, &uri)).transpose()?;
-        let principal = record.typed::<Principal>("principal").map(|who| self.principal(&who)).transpose()?;
+        let tool = record.text("tool").map(|uri| self.text(Dim::Tool, &uri)).transpose()?.flatten();
+        let principal = self.named_principal(record)?;
         let holder = self.holder(record)?;
+        let token = record.text("chain").map(|digest| self.text(Dim::Token, &digest)).transpose()?.flatten();
         let verdict = bounded(record.text("verdict"));
         self.tx
             .prepare_cached(
@@ -175,7 +185,7 @@ impl Folder<'_> {
             .execute(params![run, verdict.as_deref().unwrap_or_default()])?;
         self.tx
             .prepare_cached(
-                "INSERT INTO actions VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, NULL, NULL)",
+                "INSERT INTO actions VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, NULL, NULL, ?12, ?13)",
             )?
             .execute(params![
                 sql(record.index),
@@ -184,13 +194,17 @@ impl Folder<'_> {
                 record.id("act_id"),
                 run,
                 task,
-                tool.flatten(),
-                principal.flatten(),
-                holder,
+                tool,
+                principal,
+                holder.map(|holder| holder.id),
                 verdict,
                 sql(entry.observed_ms),
-            ])
-            .map(|_| ())
+                token,
+                sql(record.number("decided_at_ms").unwrap_or(entry.observed_ms)),
+            ])?;
+        let act = batch::Act { token, tool, principal, holder, allowed: verdict.as_deref() == Some("allow") };
+        self.acted(&act, entry, record.index, run)?;
+        self.counted(record, run)
     }
 
     fn finished(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
@@ -233,24 +247,40 @@ impl Folder<'_> {
             .map(|_| ())
     }
 
-    fn policy_activated(&self, record: &Record) -> Result<()> {
+    fn policy_activated(&self, record: &Record, entry: &Entry) -> Result<()> {
         self.tx
-            .prepare_cached("INSERT INTO policies VALUES(?1, ?2, ?3)")?
-            .execute(params![sql(record.index), record.leaf, bounded(record.text("policy_digest"))])
+            .prepare_cached("INSERT INTO policies VALUES(?1, ?2, ?3, ?4)")?
+            .execute(params![
+                sql(record.index),
+                record.leaf,
+                bounded(record.text("policy_digest")),
+                sql(entry.observed_ms)
+            ])
             .map(|_| ())
     }
 
-    fn key_changed(&mut self, record: &Record) -> Result<()> {
+    fn key_changed(&mut self, record: &Record, entry: &Entry) -> Result<()> {
         let thumbprint = bounded(record.text("thumbprint"));
-        if let Some(principal) = record.typed::<Principal>("principal")
-            && let Some(id) = self.principal(&principal)?
-            && let Some(thumbprint) = &thumbprint
-        {
-            self.name(thumbprint, Dim::Principal, id)?;
+        let principal = self.named_principal(record)?;
+        if let Some(id) = principal {
+            self.saw(Dim::Principal, id, entry, record.index);
+            if let Some(thumbprint) = &thumbprint {
+                self.name(thumbprint, Dim::Principal, id)?;
+            }
+        }
+        if let Some(key) = thumbprint.as_deref().map(|key| self.text(Dim::Key, key)).transpose()?.flatten() {
+            self.saw(Dim::Key, key, entry, record.index);
         }
         self.tx
-            .prepare_cached("INSERT INTO keys VALUES(?1, ?2, ?3, ?4)")?
-            .execute(params![sql(record.index), record.leaf, thumbprint, bounded(record.text("change"))])
+            .prepare_cached("INSERT INTO keys VALUES(?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                sql(record.index),
+                record.leaf,
+                thumbprint,
+                bounded(record.text("change")),
+                principal,
+                sql(entry.observed_ms)
+            ])
             .map(|_| ())
     }
 
@@ -258,8 +288,14 @@ impl Folder<'_> {
         Ok(record.id("txn").map(|txn| self.text(Dim::Task, &id::text(&txn))).transpose()?.flatten())
     }
 
+    /// The principal that the entry's field of that name is.
+    fn named_principal(&mut self, record: &Record) -> Result<Option<i64>> {
+        let who = record.typed::<Principal>("principal");
+        Ok(who.map(|who| self.principal(&who)).transpose()?.flatten())
+    }
+
     fn principal(&mut self, who: &Principal) -> Result<Option<i64>> {
-        let id = self.text(Dim::Principal, &json::jcs_text(&json!([who.iss, who.sub])))?;
+        let id = self.text(Dim::Principal, &principal_text(&who.iss, &who.sub))?;
         if let Some(id) = id {
             self.name(&who.sub, Dim::Principal, id)?;
             self.name(&format!("{} {}", who.iss, who.sub), Dim::Principal, id)?;
@@ -270,30 +306,26 @@ impl Folder<'_> {
         Ok(id)
     }
 
-    fn holder(&mut self, record: &Record) -> Result<Option<i64>> {
+    /// The holder that the entry names, and its key.
+    fn holder(&mut self, record: &Record) -> Result<Option<HolderIds>> {
         let Some(holder) = record.typed::<Holder>("holder") else { return Ok(None) };
-        let id = self.text(Dim::Holder, &holder.id)?;
-        if let Some(id) = id {
-            self.name(&holder.id, Dim::Holder, id)?;
-            self.name(&holder.key, Dim::Holder, id)?;
-        }
-        Ok(id)
+        let Some(id) = self.text(Dim::Holder, &holder.id)? else { return Ok(None) };
+        self.name(&holder.id, Dim::Holder, id)?;
+        self.name(&holder.key, Dim::Holder, id)?;
+        Ok(Some(HolderIds { id, key: self.text(Dim::Key, &holder.key)? }))
     }
 
     /// A name under which a query may ask for an interned text.
     fn name(&mut self, name: &str, kind: Dim, id: i64) -> Result<()> {
-        let known = (kind as u8, id, name.to_owned());
-        if name.len() > INTERNED_MAX_BYTES || self.interned.names.contains(&known) {
+        if name.len() > INTERNED_MAX_BYTES
+            || !batch::remember(&mut self.interned.names, (kind as u8, id, name.to_owned()))
+        {
             return Ok(());
         }
         self.tx
             .prepare_cached("INSERT OR IGNORE INTO names VALUES(?1, ?2, ?3)")?
-            .execute(params![name, kind as u8, id])?;
-        if self.interned.names.len() >= INTERNED_CACHED {
-            self.interned.names.clear();
-        }
-        self.interned.names.insert(known);
-        Ok(())
+            .execute(params![name, kind as u8, id])
+            .map(|_| ())
     }
 
     /// The id of a text, given to it at its first use; nothing for one that is too long to be indexed.
@@ -339,6 +371,18 @@ impl Folder<'_> {
         self.interned.runs.insert(*run, id);
         Ok(id)
     }
+}
+
+/// A holder and its key, interned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HolderIds {
+    pub(crate) id: i64,
+    pub(crate) key: Option<i64>,
+}
+
+/// How a principal is written in the index.
+pub(crate) fn principal_text(iss: &str, sub: &str) -> String {
+    json::jcs_text(&json!([iss, sub]))
 }
 
 /// A position or time as SQLite keeps it. Neither reaches 2^63; what a hostile entry says beyond that is shown as

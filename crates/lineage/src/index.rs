@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use evidence::entry;
+use policy::PolicySet;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use store::Reader;
 
 use crate::error::LineageError;
+use crate::fold::batch::Batch;
 use crate::fold::{Folder, Interned, Progress, sql};
 use crate::limits::{BATCH_ENTRIES, IDLE_CONNECTIONS, READ_ENTRIES};
 use crate::record::{Opener, Record};
@@ -31,6 +33,8 @@ pub struct Index {
     damaged: AtomicBool,
     applied: Mutex<u64>,
     moved: Condvar,
+    /// The policy set that an answer compiled last, with its digest.
+    policies: Mutex<Option<(String, Arc<PolicySet>)>>,
 }
 
 struct Writer {
@@ -60,6 +64,7 @@ impl Index {
             generation: AtomicU64::new(0),
             damaged: AtomicBool::new(false),
             moved: Condvar::new(),
+            policies: Mutex::new(None),
         })
     }
 
@@ -116,6 +121,14 @@ impl Index {
     /// Reads entry `index` of the log and opens its fields.
     pub fn record(&self, index: u64) -> Result<Record> {
         self.opener.open(&self.reader, index)
+    }
+
+    pub(crate) fn kept_policies(&self, digest: &str) -> Option<Arc<PolicySet>> {
+        lock(&self.policies).as_ref().filter(|(kept, _)| kept == digest).map(|(_, set)| Arc::clone(set))
+    }
+
+    pub(crate) fn keep_policies(&self, digest: &str, set: &Arc<PolicySet>) {
+        *lock(&self.policies) = Some((digest.to_owned(), Arc::clone(set)));
     }
 
     fn begin_anew(&self, writer: &mut Writer) -> Result<()> {
@@ -189,7 +202,12 @@ fn fold_batch(
 ) -> Result<Progress> {
     let database = |cause| LineageError::Database { path: path.to_owned(), cause };
     let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(database)?;
-    let mut folder = Folder { tx: &tx, interned: &mut writer.interned, progress: writer.progress.clone() };
+    let mut folder = Folder {
+        tx: &tx,
+        interned: &mut writer.interned,
+        progress: writer.progress.clone(),
+        batch: Batch::default(),
+    };
     while folder.progress.applied < until {
         let from = folder.progress.applied;
         let wanted = usize::try_from(until - from).unwrap_or(usize::MAX).min(READ_ENTRIES);
@@ -202,6 +220,7 @@ fn fold_batch(
             break;
         }
     }
+    folder.flush().map_err(database)?;
     let progress = folder.progress;
     save(&tx, &progress, log_id).and_then(|()| tx.commit()).map_err(database)?;
     Ok(progress)

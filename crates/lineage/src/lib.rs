@@ -23,8 +23,11 @@ pub use answer::{Answer, Fact, Finding, unknown};
 pub use error::LineageError;
 pub use index::Index;
 pub use query::{
-    ActionRow, Actions, Authority, Committed, DecisionPart, DelegationPart, DidFilter, EntryAnswer,
-    FieldShown, Located, OutcomePart, OutcomeRow, PolicyRow, PrincipalPart, PrincipalRow, Principals,
-    RemarkRow, RunAnswer, RunPart, RunRow, Runs, RunsFilter, Status, StreamRow, ToolPart, Which, Whose,
+    ActionRow, Actions, Allowed, AllowedRow, AllowedTool, Authority, BreakGlass, ChildRow, ChildRun,
+    Committed, DecisionPart, DelegationNode, DelegationPart, Delegations, DelegationsFilter, DidFilter,
+    Doubt, DoubtFilter, DoubtRow, EntryAnswer, FieldShown, Identities, IdentitiesFilter, IdentityRow,
+    LinkCheck, LinkPart, Located, MandatePart, Needs, OutcomePart, OutcomeRow, PolicyRow, PrincipalPart,
+    PrincipalRow, Principals, RemarkRow, RevocationPart, RevocationRow, RevocationsPart, RunAnswer, RunPart,
+    RunRow, Runs, RunsFilter, Status, StreamRow, ToolPart, Which, Whose,
 };
 pub use record::{Content, Opener, Record};

@@ -33,3 +33,32 @@ pub(crate) const IDLE_CONNECTIONS: usize = 8;
 
 /// Other decisions, and later entries, about one act that the answer about it names.
 pub const LATE_FACTS_MAX: u64 = 100;
+
+/// Ranges of counters that the index keeps for one holder in one run; with more holes than that, the rest is not told
+/// apart.
+pub const COUNTER_RANGES_MAX: usize = 256;
+
+/// Most orders about one thing (a token, a key, a task …) that an answer looks at.
+pub const ORDERS_MAX: u64 = 1_000;
+
+/// How long before or after the time asked for a delegation may have ended or begun to be named as one that could not
+/// be used then: the longest life of a root, seconds.
+pub const ALLOWED_AROUND_S: u64 = 86_400;
+
+/// Most delegations in one tree of an answer, over all its levels.
+pub const TREE_NODES_MAX: u64 = 1_000;
+
+/// Most runs that an answer names for one delegation or key.
+pub const RUNS_NAMED_MAX: u64 = 64;
+
+/// Most chains that are looked at to find the acts a revocation puts in doubt.
+pub const DOUBT_CHAINS_MAX: u64 = 1_024;
+
+/// Most delegations of one identity that are checked to count those that are live.
+pub const LIVE_CHECKED_MAX: u64 = 256;
+
+/// Most delegations of one run that are checked to find the orders about it.
+pub const RUN_CHAINS_MAX: u64 = 64;
+
+/// Entries kept open while one answer is made; all are let go when there are more.
+pub(crate) const OPENED_CACHED: usize = 256;

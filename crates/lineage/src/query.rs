@@ -2,27 +2,43 @@
 //!
 //! A row of the index is believed only as far as a position: the entry at that position is read again, its leaf hash
 //! is compared with the indexed one, and its fields are opened and compared with what the entry commits to. So a
-//! damaged index can leave something out, and never invent it.
+//! damaged index can leave something out, and never invent it. Counts, times of first and last use and lists of tools
+//! are the index's own.
 
 mod actions;
+mod allowed;
 mod authority;
+mod chains;
+mod delegations;
+mod doubt;
 mod entries;
+mod identities;
+mod needs;
 mod overview;
+mod remarks;
 mod run;
+mod standing;
+mod who;
 
 use evidence::id::Id;
 use evidence::label::Assurance;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
-pub use actions::{ActionRow, Actions, DidFilter, OutcomeRow, RemarkRow, Whose};
+pub use actions::{ActionRow, Actions, DidFilter, OutcomeRow, Whose};
+pub use allowed::{Allowed, AllowedRow, AllowedTool};
 pub use authority::{
-    Authority, Committed, DecisionPart, DelegationPart, Located, OutcomePart, PrincipalPart, RunPart,
-    ToolPart, Which,
+    Authority, BreakGlass, Committed, DecisionPart, DelegationPart, LinkCheck, LinkPart, Located,
+    MandatePart, OutcomePart, PrincipalPart, RevocationRow, RevocationsPart, RunPart, ToolPart, Which,
 };
+pub use delegations::{DelegationNode, Delegations, DelegationsFilter};
+pub use doubt::{Doubt, DoubtFilter, DoubtRow, RevocationPart};
 pub use entries::{EntryAnswer, FieldShown, PrincipalRow, Principals};
+pub use identities::{Identities, IdentitiesFilter, IdentityRow};
+pub use needs::{ChildRun, Needs};
 pub use overview::{PolicyRow, Status};
-pub use run::{RunAnswer, RunRow, Runs, RunsFilter, StreamRow};
+pub use remarks::RemarkRow;
+pub use run::{ChildRow, RunAnswer, RunRow, Runs, RunsFilter, StreamRow};
 
 use crate::answer::Margin;
 use crate::error::LineageError;
@@ -54,6 +70,9 @@ impl Index {
 
     /// The entry at a position, if it is the one that was indexed.
     pub(crate) fn expect(&self, at: At, margin: &mut Margin) -> Result<Option<Record>, LineageError> {
+        if let Some(record) = margin.opened(at.index, &at.leaf) {
+            return Ok(Some(record));
+        }
         let record = self.record(at.index)?;
         if record.leaf != at.leaf {
             margin.finding(
@@ -64,6 +83,7 @@ impl Index {
             return Ok(None);
         }
         margin.note(&record);
+        margin.keep(&record);
         Ok(Some(record))
     }
 }

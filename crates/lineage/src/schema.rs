@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::LineageError;
 
 /// Version of the tables; another one in the file: the file is made anew.
-pub(crate) const SCHEMA: i64 = 1;
+pub(crate) const SCHEMA: i64 = 2;
 
 /// `application_id` of the file: "deed".
 const APPLICATION: i64 = 0x6465_6564;
@@ -33,8 +33,9 @@ const WRITER: &str = "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA syn
 const READ_ONLY: &str = "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA mmap_size=0; \
     PRAGMA temp_store=MEMORY;";
 
-/// Columns named `run`, `task`, `tool`, `principal`, `holder` are ids of `runs` and `dict`; `idx`, `decided`,
-/// `finished`, `started`, `ended`, `last` are log positions; `h` is the start of a leaf hash, `leaf` all of it.
+/// Columns named `run`, `child`, `task`, `tool`, `principal`, `holder`, `key`, `token`, `parent` are ids of `runs` and
+/// `dict`; `idx`, `decided`, `finished`, `started`, `ended`, `first`, `last`, `lifts` are log positions; `h` is the
+/// start of a leaf hash, `leaf` all of it; `what` of `seen`, `granted` and `touched` says of what kind the id is.
 const TABLES: &str = "
 CREATE TABLE meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 CREATE TABLE dict(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, val TEXT NOT NULL, UNIQUE(kind, val));
@@ -44,7 +45,7 @@ CREATE TABLE counts(kind INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE seconds(second INTEGER PRIMARY KEY, first INTEGER NOT NULL);
 CREATE TABLE runs(id INTEGER PRIMARY KEY, run BLOB NOT NULL UNIQUE, task INTEGER, started INTEGER,
     ended INTEGER, actions INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
-    outcomes INTEGER NOT NULL DEFAULT 0);
+    outcomes INTEGER NOT NULL DEFAULT 0, issued INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX runs_open ON runs(started) WHERE started IS NOT NULL AND ended IS NULL;
 CREATE INDEX runs_task ON runs(task, started);
 CREATE INDEX runs_started ON runs(started);
@@ -53,7 +54,7 @@ CREATE TABLE streams(run INTEGER NOT NULL, stream INTEGER NOT NULL, started INTE
     entries INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(run, stream)) WITHOUT ROWID;
 CREATE TABLE actions(decided INTEGER PRIMARY KEY, leaf BLOB NOT NULL, h INTEGER NOT NULL, act_id BLOB,
     run INTEGER NOT NULL, task INTEGER, tool INTEGER, principal INTEGER, holder INTEGER, verdict TEXT,
-    observed_ms INTEGER NOT NULL, finished INTEGER, finished_leaf BLOB, status TEXT);
+    observed_ms INTEGER NOT NULL, finished INTEGER, finished_leaf BLOB, status TEXT, token INTEGER, at_ms INTEGER);
 CREATE INDEX actions_h ON actions(h);
 CREATE INDEX actions_act ON actions(act_id);
 CREATE INDEX actions_run ON actions(run);
@@ -63,14 +64,50 @@ CREATE INDEX actions_principal ON actions(principal);
 CREATE INDEX actions_holder ON actions(holder);
 CREATE INDEX actions_open ON actions(run) WHERE verdict = 'allow' AND finished IS NULL;
 CREATE INDEX actions_finished ON actions(finished) WHERE finished IS NOT NULL;
-CREATE TABLE delegations(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, digest TEXT, run INTEGER NOT NULL,
-    principal INTEGER, holder INTEGER, exp INTEGER);
-CREATE INDEX delegations_digest ON delegations(digest);
+CREATE INDEX actions_token ON actions(token, at_ms) WHERE verdict = 'allow';
+CREATE TABLE delegations(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, token INTEGER, run INTEGER NOT NULL);
+CREATE INDEX delegations_token ON delegations(token, run);
 CREATE INDEX delegations_run ON delegations(run);
-CREATE TABLE policies(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, digest TEXT);
+CREATE TABLE links(token INTEGER PRIMARY KEY, idx INTEGER NOT NULL, leaf BLOB NOT NULL, kind INTEGER NOT NULL,
+    parent INTEGER, holder INTEGER, key INTEGER, principal INTEGER, task INTEGER, iat INTEGER NOT NULL,
+    exp INTEGER NOT NULL, glass INTEGER NOT NULL);
+CREATE INDEX links_top ON links(idx) WHERE parent IS NULL;
+CREATE INDEX links_parent ON links(parent, idx) WHERE parent IS NOT NULL;
+CREATE INDEX links_holder ON links(holder, exp);
+CREATE INDEX links_key ON links(key, exp);
+CREATE INDEX links_principal ON links(principal, exp);
+CREATE INDEX links_task ON links(task, exp);
+CREATE TABLE sources(token INTEGER NOT NULL, key INTEGER NOT NULL, PRIMARY KEY(key, token)) WITHOUT ROWID;
+CREATE TABLE revocations(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, what TEXT, target TEXT, eff INTEGER,
+    observed_ms INTEGER NOT NULL);
+CREATE INDEX revocations_target ON revocations(what, target);
+CREATE TABLE halts(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, what TEXT, target TEXT, observed_ms INTEGER NOT NULL,
+    lifts INTEGER);
+CREATE INDEX halts_target ON halts(what, target);
+CREATE INDEX halts_lifts ON halts(lifts) WHERE lifts IS NOT NULL;
+CREATE TABLE children(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, run INTEGER NOT NULL, child INTEGER NOT NULL,
+    token INTEGER);
+CREATE INDEX children_run ON children(run);
+CREATE INDEX children_child ON children(child);
+CREATE TABLE policies(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, digest TEXT, observed_ms INTEGER NOT NULL);
 CREATE INDEX policies_digest ON policies(digest);
-CREATE TABLE keys(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, thumbprint TEXT, change TEXT);
+CREATE TABLE keys(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, thumbprint TEXT, change TEXT, principal INTEGER,
+    observed_ms INTEGER NOT NULL);
 CREATE INDEX keys_thumbprint ON keys(thumbprint);
+CREATE INDEX keys_principal ON keys(principal);
+CREATE TABLE seen(what INTEGER NOT NULL, id INTEGER NOT NULL, first INTEGER NOT NULL, first_ms INTEGER NOT NULL,
+    last INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY(what, id)) WITHOUT ROWID;
+CREATE INDEX seen_last ON seen(last);
+CREATE TABLE granted(what INTEGER NOT NULL, id INTEGER NOT NULL, tool INTEGER NOT NULL,
+    PRIMARY KEY(what, id, tool)) WITHOUT ROWID;
+CREATE TABLE touched(what INTEGER NOT NULL, id INTEGER NOT NULL, tool INTEGER NOT NULL,
+    PRIMARY KEY(what, id, tool)) WITHOUT ROWID;
+CREATE TABLE uses(token INTEGER NOT NULL, tool INTEGER NOT NULL, allowed INTEGER NOT NULL, refused INTEGER NOT NULL,
+    PRIMARY KEY(token, tool)) WITHOUT ROWID;
+CREATE TABLE users(key INTEGER NOT NULL, run INTEGER NOT NULL, PRIMARY KEY(key, run)) WITHOUT ROWID;
+CREATE TABLE counters(run INTEGER NOT NULL, key INTEGER NOT NULL, ranges TEXT NOT NULL,
+    PRIMARY KEY(run, key)) WITHOUT ROWID;
+CREATE INDEX counters_key ON counters(key);
 CREATE TABLE remarks(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, run INTEGER NOT NULL, kind INTEGER NOT NULL,
     subtype TEXT, act_id BLOB, n INTEGER);
 CREATE INDEX remarks_run ON remarks(run);

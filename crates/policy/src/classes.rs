@@ -209,6 +209,20 @@ impl ClassTable {
             None => ClassOf::unclassified(ClassSource::NoRow),
         }
     }
+
+    /// The classes that a tool can turn out to have: one, unless its row pins a definition and the tool's is not
+    /// known.
+    pub(crate) fn possible(&self, uri: &str, definition: Option<&str>) -> Vec<ClassOf> {
+        let pin = self.tools.get(uri).and_then(|row| row.definition.as_deref());
+        match (pin, definition) {
+            (Some(pin), None) => vec![
+                self.classify(uri, Some(pin)),
+                ClassOf::unclassified(ClassSource::DefinitionChanged),
+                ClassOf::unclassified(ClassSource::DefinitionUnknown),
+            ],
+            _ => vec![self.classify(uri, definition)],
+        }
+    }
 }
 
 fn bad_uri(uri: &str) -> String {

@@ -4,6 +4,7 @@
 //! when all of it is sound and named by one digest. [`PolicySet::decide`] puts one
 //! [`ActionRequest`] to it and says yes or no with the policies that decided and the exact request
 //! they saw; [`PolicySet::replay`] takes that request, years later, and must say the same.
+//! [`PolicySet::outlook`] says of a tool, without a call, what no argument can change.
 //!
 //! No I/O but reading the directory, no clock, no randomness: time comes in with the request.
 //! Whatever goes wrong is a no: a policy that errs, an obligation nobody knows, arguments that do
@@ -17,6 +18,8 @@ mod files;
 pub mod limits;
 mod load;
 mod nesting;
+mod outlook;
+mod parts;
 mod path;
 mod request;
 mod set;
@@ -25,6 +28,7 @@ pub use classes::{CLASSES, CLASSES_FILE, ClassOf, ClassSource};
 pub use decision::{Decision, Reason, Verdict, reason};
 pub use error::{Finding, PolicyError};
 pub use files::{BUILT_IN_SCHEMA, PolicyFile, SCHEMA_FILE};
+pub use outlook::{Outlook, OutlookRequest, Prospect};
 pub use path::{PathError, normalise_path};
 pub use request::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal};
 pub use set::{Effect, Engine, PolicyInfo, PolicySet};

@@ -17,6 +17,9 @@ pub const POLICY_ID_MAX: usize = 128;
 pub const NESTING_MAX: usize = 64;
 /// Words and signs that one expression of a policy may string together, brackets around it included.
 pub const EXPRESSION_TOKENS_MAX: usize = 2_000;
+/// Objects and arrays inside one another in a policy's JSON form, two for each operator inside another, up to which
+/// an outlook is given on its condition; a deeper one counts as open.
+pub const FORESEEN_DEPTH_MAX: usize = 256;
 /// Bytes of stack on which a policy set is loaded; the deepest expression allowed needs less.
 pub const LOAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// Rows of the class table.
@@ -28,6 +31,8 @@ pub const TOOL_URI_MAX: usize = 2_048;
 pub const NAME_MAX: usize = 2_048;
 /// Tools that the delegation lists.
 pub const DELEGATED_TOOLS_MAX: usize = 1_024;
+/// Holders that the delegation lists: one for each link of the longest chain, the root and 8 below it.
+pub const DELEGATION_HOLDERS_MAX: usize = 9;
 
 /// Tags that the arguments of one call become, derived ones (`.count`, `.norm`) included.
 pub const ARG_TAGS_MAX: usize = 1_024;

@@ -1,6 +1,7 @@
 //! From files to a policy set that may decide: parse, name, validate, and try the engine out.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use cedar_policy as cedar;
 use cedar_policy::ffi::DetailedError;
@@ -21,13 +22,20 @@ const ANNOTATIONS: [&str; 3] = ["id", "obligation", "description"];
 /// Loads a policy set, or refuses it with every problem found. Runs on a stack of its own, because
 /// the engine's parser and validator recurse and must not depend on how much the caller has left.
 pub(crate) fn load(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
-    std::thread::Builder::new()
-        .name("policy-load".to_owned())
-        .stack_size(LOAD_STACK_BYTES)
-        .spawn(move || load_here(files))
-        .map_err(|error| PolicyError::SelfTest(format!("no thread to load policies on: {error}")))?
-        .join()
-        .unwrap_or_else(|_| Err(PolicyError::SelfTest("the parser or validator failed".to_owned())))
+    on_load_stack(move || load_here(files)).unwrap_or_else(|why| Err(PolicyError::SelfTest(why)))
+}
+
+/// Runs what recurses as deep as a policy's expressions go. The error says what failed.
+pub(crate) fn on_load_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("policy-load".to_owned())
+            .stack_size(LOAD_STACK_BYTES)
+            .spawn_scoped(scope, run)
+            .map_err(|error| format!("no thread to load policies on: {error}"))?
+            .join()
+            .map_err(|_| "the parser or validator failed".to_owned())
+    })
 }
 
 fn load_here(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
@@ -56,7 +64,17 @@ fn load_here(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
     warnings.sort();
     let mut policies = parsed.infos;
     policies.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(PolicySet { files, digest, policies, warnings, classes, cedar: parsed.cedar, vocabulary, authorizer })
+    Ok(PolicySet {
+        files,
+        digest,
+        policies,
+        warnings,
+        classes,
+        cedar: parsed.cedar,
+        vocabulary,
+        authorizer,
+        rules: OnceLock::new(),
+    })
 }
 
 fn refuse(mut findings: Vec<Finding>) -> PolicyError {
@@ -271,6 +289,7 @@ pub(crate) fn probe(args: &serde_json::Value) -> ActionRequest<'_> {
             tools: &[],
             expires_ms: 1,
             txn: "probe",
+            holders: &[],
             purpose: Some("probe"),
         },
         run: "probe",

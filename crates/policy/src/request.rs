@@ -12,7 +12,9 @@ use crate::args::flatten;
 use crate::classes::{CLASSES, ClassOf, ClassSource, split_tool_uri};
 use crate::decision::{Refusal, reason};
 use crate::error::{PolicyError, shorten};
-use crate::limits::{DELEGATED_TOOLS_MAX, ERROR_TEXT_MAX, NAME_MAX, REPLAY_ENTITIES_MAX};
+use crate::limits::{
+    DELEGATED_TOOLS_MAX, DELEGATION_HOLDERS_MAX, ERROR_TEXT_MAX, NAME_MAX, REPLAY_ENTITIES_MAX,
+};
 
 /// Definition digest of a tool that no list has shown yet.
 pub(crate) const UNKNOWN_DEFINITION: &str = "unknown";
@@ -70,7 +72,7 @@ pub struct RequestAgent<'a> {
     pub assurance: &'a str,
 }
 
-/// The chain's last link, already intersected with all links above it.
+/// The chain: its last link, already intersected with all links above it, and who held the links.
 #[derive(Debug, Clone)]
 pub struct RequestDelegation<'a> {
     /// Digest of the last link.
@@ -85,7 +87,9 @@ pub struct RequestDelegation<'a> {
     pub expires_ms: u64,
     /// Task id.
     pub txn: &'a str,
-    /// What the delegation is for.
+    /// Holder ids of all links, root first; the last is the agent's.
+    pub holders: &'a [String],
+    /// What the root of the chain is for.
     pub purpose: Option<&'a str>,
 }
 
@@ -226,6 +230,14 @@ impl Vocabulary {
         Entity::new_with_tags(uid(&self.args, "call"), [], [], tags).map_err(unfit)
     }
 
+    pub(crate) fn is_server(&self, uid: &EntityUid) -> bool {
+        *uid.type_name() == self.server
+    }
+
+    pub(crate) fn is_tool(&self, uid: &EntityUid) -> bool {
+        *uid.type_name() == self.tool
+    }
+
     /// Reads what [`Slice::to_json`] wrote.
     pub(crate) fn read(&self, recorded: &Value) -> Result<Slice, PolicyError> {
         let member = |name: &str| -> Result<Value, PolicyError> {
@@ -315,12 +327,15 @@ fn entity(uid: EntityUid, attributes: Pairs, parents: Vec<EntityUid>) -> Result<
 /// Built of pairs, not of JSON: an eighth of the time on the path of every call.
 fn context(act: &ActionRequest<'_>, args: &EntityUid) -> Result<Context, Refusal> {
     let of = &act.delegation;
-    let tools = of.tools.iter().map(|tool| RestrictedExpression::new_string(tool.clone()));
+    let set = |of: &[String]| {
+        RestrictedExpression::new_set(of.iter().map(|text| RestrictedExpression::new_string(text.clone())))
+    };
     let mut delegation = vec![
         string("leaf", of.leaf),
         ("depth".to_owned(), RestrictedExpression::new_long(i64::from(of.depth))),
         ("max_depth".to_owned(), RestrictedExpression::new_long(i64::from(of.max_depth))),
-        ("tools".to_owned(), RestrictedExpression::new_set(tools)),
+        ("tools".to_owned(), set(of.tools)),
+        ("holders".to_owned(), set(of.holders)),
         ("expires".to_owned(), datetime(of.expires_ms)?),
     ];
     delegation.extend(of.purpose.map(|purpose| string("purpose", purpose)));
@@ -363,13 +378,22 @@ fn check_names(act: &ActionRequest<'_>) -> Result<(), Refusal> {
     let optional = [("purpose", act.delegation.purpose), ("definition digest", act.definition)];
     let optional = optional.iter().filter_map(|(what, name)| name.map(|name| (*what, name)));
     let tools = act.delegation.tools.iter().map(|tool| ("tool of the delegation", tool.as_str()));
-    if let Some((what, _)) =
-        named.iter().copied().chain(optional).chain(tools).find(|(_, name)| name.len() > NAME_MAX)
+    let holders = act.delegation.holders.iter().map(|holder| ("holder id", holder.as_str()));
+    if let Some((what, _)) = named
+        .iter()
+        .copied()
+        .chain(optional)
+        .chain(tools)
+        .chain(holders)
+        .find(|(_, name)| name.len() > NAME_MAX)
     {
         return refuse(format!("the {what} is longer than {NAME_MAX} bytes"));
     }
     if act.delegation.tools.len() > DELEGATED_TOOLS_MAX {
         return refuse(format!("the delegation lists more than {DELEGATED_TOOLS_MAX} tools"));
+    }
+    if act.delegation.holders.len() > DELEGATION_HOLDERS_MAX {
+        return refuse(format!("the delegation has more than {DELEGATION_HOLDERS_MAX} holders"));
     }
     // The principal's id is `<issuer>|<sub>`, which must say where one ends and the other begins.
     if act.principal.iss.contains('|') {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use cedar_policy as cedar;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::error::{Finding, PolicyError, shorten};
 use crate::files::{PolicyFile, read_directory};
 use crate::limits::{ERROR_TEXT_MAX, ERRORS_MAX, TOOL_URI_MAX};
 use crate::load;
+use crate::parts::Rule;
 use crate::request::{ActionRequest, Slice, Vocabulary, chain};
 
 /// The one policy of the starter set's file.
@@ -31,6 +33,8 @@ pub struct PolicySet {
     pub(crate) cedar: cedar::PolicySet,
     pub(crate) vocabulary: Vocabulary,
     pub(crate) authorizer: cedar::Authorizer,
+    /// The policies in parts, made when an outlook is first asked for.
+    pub(crate) rules: OnceLock<Vec<Rule>>,
 }
 
 /// What a policy does when it applies.
@@ -293,7 +297,7 @@ fn read_refused(recorded: &Value) -> Result<Decision, PolicyError> {
 }
 
 /// Runs the engine so that a bug in it denies one act instead of ending the server.
-fn guard<T>(run: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+pub(crate) fn guard<T>(run: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let said = panic
             .downcast_ref::<&str>()

@@ -37,6 +37,7 @@ fn act<'a>(tool: &'a str, args: &'a Value) -> ActionRequest<'a> {
             tools: &[],
             expires_ms: 1_800_000_000_000,
             txn: "task-1",
+            holders: &[],
             purpose: None,
         },
         run: "01890a5d-ac96-774b-bcce-b302099a8057",
@@ -193,6 +194,18 @@ fn the_documented_set_decides_as_documented() {
     assert_eq!(read(&["/srv/releases/1.0", "/srv/a"]), allowed);
     assert_eq!(decide("stdio:mail#send", json!({ "to": "x" })), denied("no-external"));
     assert_eq!(decide("stdio:other#any", json!({})), denied("no-external"));
+    let args = json!({});
+    let under = |tool: &str, depth, holders: &[String], purpose| {
+        let mut act = act(tool, &args);
+        act.delegation = RequestDelegation { depth, holders, purpose, ..act.delegation };
+        let decision = self::decide(&set, &act);
+        (decision.verdict, decision.determining.join(","))
+    };
+    assert_eq!(under("stdio:mail#send", 2, &[], None), denied("no-external,no-third-hand"));
+    let scheduler = ["svc:scheduler".to_owned(), "claude:4711".to_owned()];
+    assert_eq!(under("stdio:fs#read_text_file", 1, &scheduler, None), denied("scheduler-reads"));
+    assert_eq!(under("stdio:fs#read_text_file", 1, &[], Some("break-glass")), denied("break-glass-on-call"));
+    assert_eq!(under("stdio:fs#read_text_file", 1, &[], Some("review")), allowed);
     let starter = PolicySet::starter().unwrap();
     let floor = |set: &PolicySet| {
         let ids: Vec<String> = set.policies().iter().map(|policy| policy.id.clone()).collect();
@@ -210,6 +223,36 @@ fn the_starter_set_allows_and_marks_the_unclassified() {
     assert!(!decision.class.classified);
     assert_eq!(decision.class.classes, ["write", "external", "untrusted"]);
     assert_eq!(decision.class.source, ClassSource::NoRow);
+}
+
+#[test]
+fn policies_see_who_held_the_chain_and_what_its_root_is_for() {
+    let policies = format!(
+        "{PERMIT}
+        @id(\"only-reviewed\") forbid (principal, action, resource)
+            when {{ context.delegation.holders.contains(\"svc:scheduler\") }}
+            unless {{ context.delegation has purpose && context.delegation.purpose == \"review\" }};
+        @id(\"no-grandchildren\") forbid (principal, action, resource)
+            when {{ context.delegation.depth > 1 }};"
+    );
+    let set = set(&policies);
+    let args = json!({});
+    let with = |holders: &[&str], depth, purpose| {
+        let holders: Vec<String> = holders.iter().map(|holder| (*holder).to_owned()).collect();
+        let mut act = act("stdio:fs#read", &args);
+        act.delegation.holders = &holders;
+        (act.delegation.depth, act.delegation.purpose) = (depth, purpose);
+        decide(&set, &act)
+    };
+    let scheduled = with(&["svc:scheduler", "claude:4711"], 1, Some("release"));
+    assert_eq!(scheduled.determining, ["only-reviewed"]);
+    // The last holder first: in the record the ids are a set.
+    let holders = json!(["claude:4711", "svc:scheduler"]);
+    assert_eq!(scheduled.request["context"]["delegation"]["holders"], holders);
+    assert_eq!(with(&["svc:scheduler", "claude:4711"], 1, Some("review")).verdict, Verdict::Allow);
+    assert_eq!(with(&["svc:scheduler"], 0, None).determining, ["only-reviewed"]);
+    assert_eq!(with(&["claude:4711"], 0, None).verdict, Verdict::Allow);
+    assert_eq!(with(&["claude:4711", "a", "b"], 2, None).determining, ["no-grandchildren"]);
 }
 
 #[test]
@@ -406,6 +449,16 @@ fn names_and_tools_are_limited() {
     assert_eq!(code(&with(&tools, None)), reason::REQUEST_INVALID);
     assert_eq!(code(&with(std::slice::from_ref(&longer), None)), reason::REQUEST_INVALID);
     assert_eq!(code(&with(&[], Some(&longer))), reason::REQUEST_INVALID);
+
+    let with = |holders: &[String]| {
+        let mut act = act("stdio:fs#x", &args);
+        act.delegation.holders = holders;
+        decide(&set, &act)
+    };
+    let holders = vec![longest; limits::DELEGATION_HOLDERS_MAX + 1];
+    assert_eq!(with(&holders[1..]).verdict, Verdict::Allow);
+    assert_eq!(code(&with(&holders)), reason::REQUEST_INVALID);
+    assert_eq!(code(&with(std::slice::from_ref(&longer))), reason::REQUEST_INVALID);
 }
 
 #[test]
@@ -515,6 +568,7 @@ proptest! {
         depth in 0_u32..4,
         times in proptest::array::uniform2(0_u64..260_000_000_000_000),
         purpose in proptest::option::of(any::<String>()),
+        holders in proptest::collection::vec(any::<String>(), 0..3),
         tool in "(stdio:(edr|fs)#[a-c]|[a-z:#*]{0,6})",
         definition in proptest::option::of(Just(PIN)),
         root in proptest::option::of(Just("/srv/root")),
@@ -545,6 +599,7 @@ proptest! {
         act.delegation.leaf = leaf;
         act.delegation.depth = depth;
         act.delegation.purpose = purpose.as_deref();
+        act.delegation.holders = &holders;
         act.delegation.expires_ms = times[0];
         act.now_ms = times[1];
         act.run = run;

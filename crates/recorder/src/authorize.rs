@@ -1,17 +1,15 @@
-//! Identity and authority of one proposed act: its run, its delegation, its proof of possession.
+//! Identity and authority of one proposed act: its run, its chain, its proof of possession.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use evidence::delegation::{Pop, Source};
 use evidence::json;
-use evidence::label::Grade;
 use serde_json::{Map, Value};
-use verify::chain::{self, Act, Delegation, Failure, Step};
+use verify::chain::{self, Act, Chain, Failure};
 
+use crate::chains::grade_of;
 use crate::control::Run;
 use crate::decided::Request;
-use crate::limits::DELEGATION_CACHE;
 use crate::permit::Reason;
 use crate::{Peer, Recorder, RecorderError};
 
@@ -19,8 +17,8 @@ use crate::{Peer, Recorder, RecorderError};
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     pub(crate) run: RunFacts,
-    /// The token that the request names, where the run has it.
-    pub(crate) token: Option<String>,
+    /// The chain that ends in the delegation that the request names, root first, where the run has it.
+    pub(crate) tokens: Option<Vec<String>>,
     /// Position of the log-level chain.
     pub(crate) log_index: u64,
     /// Who asks.
@@ -46,8 +44,8 @@ pub struct Authorized {
     pub args: Option<Map<String, Value>>,
     /// base64url SHA-256 of their JCS.
     pub args_digest: Option<String>,
-    /// The delegation, where it is one of this run and its signature holds.
-    pub delegation: Option<Arc<Delegation>>,
+    /// The chain, where the run has it and its links hold.
+    pub chain: Option<Arc<Chain>>,
     /// The proof, where the holder signed it: its counter is used up then. That it is unused is checked when the
     /// decision is sequenced.
     pub pop: Option<Pop>,
@@ -60,49 +58,31 @@ pub struct Authorized {
 }
 
 impl RunFacts {
-    /// On whose authority and by whom an act is done: as the delegation it is done under says. A run can have several,
-    /// after a renewal or when somebody joined it.
-    pub(crate) fn of(view: &View, authorized: &Authorized) -> Self {
-        let Some(delegation) = &authorized.delegation else { return view.run.clone() };
-        let root = &delegation.root;
-        let grade = match root.source {
-            Source::KeyRequest { .. } => Grade::KeySigned,
-            Source::PeerCredentials { .. } => Grade::IssuerOnly,
-        };
+    /// On whose authority and by whom an act is done: as the chain it is done under says, its root for the principal
+    /// and its leaf for the holder. A run can have several, after a renewal or when somebody joined it.
+    fn of(view: &View, authorized: &Authorized) -> Self {
+        let Some(chain) = &authorized.chain else { return view.run.clone() };
+        let root = chain.root();
         Self {
             id: view.run.id.clone(),
             txn: evidence::id::text(&root.txn),
             principal: root.principal.clone(),
-            grade: grade.as_str().to_owned(),
-            holder: root.holder.clone(),
+            grade: grade_of(&root.source).as_str().to_owned(),
+            holder: chain.holder(),
         }
     }
 }
 
-/// Delegations whose signature has been checked, so that it is checked once.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    by_digest: BTreeMap<String, Arc<Delegation>>,
-    order: VecDeque<String>,
-}
-
-impl Cache {
-    fn get(&self, digest: &str) -> Option<Arc<Delegation>> {
-        self.by_digest.get(digest).cloned()
-    }
-
-    fn put(&mut self, delegation: Arc<Delegation>) {
-        self.order.push_back(delegation.digest.clone());
-        self.by_digest.insert(delegation.digest.clone(), delegation);
-        if self.order.len() > DELEGATION_CACHE {
-            self.order.pop_front().and_then(|oldest| self.by_digest.remove(&oldest));
-        }
+impl Authorized {
+    /// What the root of the chain rests on.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.chain.as_ref().map(|chain| &chain.root().source)
     }
 }
 
 impl Recorder {
     /// Looks at the state and checks the request against it. What is decided and recorded then speaks of the authority
-    /// of the very delegation that the act is done under.
+    /// of the very chain that the act is done under.
     pub(crate) fn looked(&self, request: &Request, peer: Peer) -> Result<(View, Authorized), RecorderError> {
         let mut view = self.view(request, peer)?;
         let authorized = self.authorize(&view, request);
@@ -122,7 +102,7 @@ impl Recorder {
                 grade: run.grade.clone(),
                 holder: run.holder.clone(),
             },
-            token: run.delegations.get(&request.delegation).map(|(token, _)| token.clone()),
+            tokens: run.chain(&request.delegation),
             log_index: control.log_index,
             peer,
             at_ms: self.0.clock.wall_ms(),
@@ -134,7 +114,7 @@ impl Recorder {
         let mut found = Authorized {
             args: None,
             args_digest: None,
-            delegation: None,
+            chain: None,
             pop: None,
             proven: false,
             thumbprint: None,
@@ -147,35 +127,54 @@ impl Recorder {
         found
     }
 
+    /// The steps of format §6, *An act under a chain*, in their order; the counter is checked when the decision is
+    /// sequenced.
     fn establish(&self, view: &View, request: &Request, found: &mut Authorized) -> Result<(), Reason> {
         let parsed = arguments(request.args.as_deref());
         found.args = parsed.as_ref().ok().cloned();
         found.args_digest = found.args.as_ref().map(evidence::delegation::args_digest);
-        let token = view.token.as_deref().ok_or_else(|| {
+        let tokens = view.tokens.as_deref().ok_or_else(|| {
             Reason::new(
                 "delegation-unknown",
                 "decision-delegation",
-                "the delegation named is not one of this run",
+                "the delegation named is not one of this run: present its chain to the run first",
             )
         })?;
-        let delegation = self.delegation(token).map_err(|failure| refusal(&failure))?;
-        let delegation = found.delegation.insert(delegation);
-        // A proof that the holder signed uses up its counter even where the act is refused: otherwise refusals would
-        // leave holes until no later proof is within the window.
-        found.pop = Some(chain::signed_proof(delegation, &request.pop).map_err(|failure| refusal(&failure))?);
-        found.thumbprint = Some(delegation.root.cnf.thumbprint());
-        let args = parsed?;
+        let chain = self.held_as(&request.delegation, tokens).map_err(|failure| refusal(&failure))?;
+        let chain: &Chain = found.chain.insert(chain);
+        found.thumbprint = Some(chain.holder().key);
+        if chain.holder().id != view.run.holder.id {
+            // the run has the links of everybody on the way, and acts under none of theirs
+            found.pop = chain::signed_proof(chain, &request.pop).ok();
+            let text = "the delegation is another holder's than the run: who holds it opens a run of its own";
+            return Err(Reason::new("delegation", "run-binding", text));
+        }
+        // the log level is read after its position was: what changes in between makes the decision stale
+        let facts = self.facts(chain);
+        let Ok(args) = &parsed else {
+            found.pop = Some(chain::signed_proof(chain, &request.pop).map_err(|failure| refusal(&failure))?);
+            let in_force = facts.known(|known| chain::in_force(chain, view.at_ms / 1_000, known));
+            return in_force.map_err(|failure| refusal(&failure)).and(parsed.map(drop));
+        };
         let act = Act {
             tool: &request.tool,
-            args: Some(&args),
+            args: Some(args),
             args_digest: found.args_digest.as_deref().unwrap_or_default(),
             act_id: request.act_id,
             at_ms: view.at_ms,
         };
-        chain::possession(delegation, &request.pop, &act).map_err(|failure| refusal(&failure))?;
-        found.proven = true;
-        self.in_force(delegation).map_err(|failure| refusal(&failure))?;
-        chain::act(delegation, &request.pop, &act).map(drop).map_err(|failure| refusal(&failure))
+        match facts.known(|known| chain::act(chain, &request.pop, &act, known)) {
+            Ok(proven) => (found.pop, found.proven) = (Some(proven.pop), true),
+            Err(failure) => {
+                // A proof that the holder signed uses up its counter even where the act is refused: otherwise refusals
+                // would leave holes until no later proof is within the window.
+                found.pop = chain::signed_proof(chain, &request.pop).ok();
+                found.proven =
+                    found.pop.as_ref().is_some_and(|pop| chain::proof_for(chain, pop, &act).is_ok());
+                return Err(refusal(&failure));
+            }
+        }
+        Ok(())
     }
 
     /// Whether this very question was answered before: whatever is found now, the first answer stands.
@@ -184,33 +183,6 @@ impl Recorder {
         let answered =
             control.run(&request.run).and_then(|run| run.answered(&evidence::id::text(&request.act_id)));
         answered.is_some_and(|answered| answered.asked == request.asked(authorized))
-    }
-
-    /// The delegation of a token, its signature checked once.
-    pub(crate) fn delegation(&self, token: &str) -> Result<Arc<Delegation>, Failure> {
-        let digest =
-            evidence::jws::Signed::parse(token, evidence::jws::DELEGATION).map(|signed| signed.digest());
-        let mut cache = self.0.delegations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = digest.ok().and_then(|digest| cache.get(&digest)) {
-            return Ok(known);
-        }
-        let names = &self.0.names;
-        let checked = Arc::new(chain::delegation(token, &names.issuer, &names.issuer_key)?);
-        cache.put(Arc::clone(&checked));
-        Ok(checked)
-    }
-
-    /// The key that requested a root must still be registered.
-    fn in_force(&self, delegation: &Delegation) -> Result<(), Failure> {
-        let Source::KeyRequest { kid, .. } = &delegation.root.source else { return Ok(()) };
-        if self.control().key(kid).is_some() {
-            return Ok(());
-        }
-        let text = format!(
-            "the key of `{}` that this delegation rests on was retired: ask the principal for a new delegation",
-            delegation.root.principal.sub
-        );
-        Err(Failure { step: Step::PrincipalRetired, text })
     }
 }
 

@@ -5,11 +5,13 @@
 //! same state, whichever way they come.
 
 mod change;
+mod issued;
 mod run;
 mod snapshot;
 mod window;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use evidence::Entry;
 use evidence::id::{self, Id, LOG_LEVEL};
@@ -17,12 +19,14 @@ use evidence::jws::Jwk;
 use evidence::principal::Principal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use verify::orders::Orders;
 
 pub use change::{Change, ChangeError};
 pub(crate) use change::{asked, command_digest};
-pub use run::{Answered, Head, OpenAct, Run};
+pub use issued::{Issued, Roots};
+pub use run::{Answered, Head, Link, OpenAct, Run};
 pub use snapshot::{SnapshotError, load, save};
-pub use window::Window;
+pub use window::{Window, Windows};
 
 use crate::limits;
 
@@ -39,7 +43,18 @@ pub struct Key {
     pub retired: Option<u64>,
 }
 
-/// The task that all runs of one client belong to.
+/// One mandate, as the state keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mandate {
+    /// The token.
+    pub token: String,
+    /// Index of its entry.
+    pub index: u64,
+    /// The first second at which it no longer holds.
+    pub exp: u64,
+}
+
+/// The task that all runs of one client belong to, or all runs under one `txn` that somebody named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// The unit of delegated work.
@@ -75,10 +90,17 @@ pub struct Control {
     pub ended: VecDeque<String>,
     /// Tasks by client.
     pub tasks: BTreeMap<String, Task>,
-    /// Counters of proofs of possession, by thumbprint of the leaf key.
-    pub windows: BTreeMap<String, Window>,
+    /// Counters of proofs of possession, by thumbprint of the bound key.
+    pub windows: Windows,
     /// Registered keys by thumbprint.
     pub keys: BTreeMap<String, Key>,
+    /// Mandates by token digest, until a while after their end.
+    pub mandates: BTreeMap<String, Mandate>,
+    /// Roots that this log issued, until a while after their end.
+    pub roots: Roots,
+    /// Revocations and halts. Shared, so that a decision is checked against them without holding the state.
+    #[serde(with = "shared")]
+    pub orders: Arc<Orders>,
     /// Digest and index of the policy set in force.
     pub policy: Option<(String, u64)>,
 }
@@ -136,6 +158,7 @@ impl Control {
             self.log_index = index;
         }
         let run = id::text(&entry.run);
+        let now_s = entry.observed_ms / 1_000;
         // the run must exist before its stream can grow
         match change {
             Change::RunStarted { run: started, client, command } => {
@@ -150,7 +173,20 @@ impl Control {
                 }
             }
             Change::Policy { digest } => self.policy = Some((digest, index)),
+            Change::Mandated { digest, token, exp } => {
+                let oldest = now_s.saturating_sub(limits::ENDED_DELEGATION_KEPT_S);
+                self.mandates.retain(|_, mandate| mandate.exp >= oldest);
+                self.mandates.entry(digest).or_insert(Mandate { token, index, exp });
+            }
+            Change::Revoked { what, target, eff } => {
+                Arc::make_mut(&mut self.orders).revoke(index, what, target, eff);
+            }
+            Change::Halted { on } => Arc::make_mut(&mut self.orders).halt(index, on),
+            Change::Resumed { halt } => {
+                Arc::make_mut(&mut self.orders).resume(halt);
+            }
             change => {
+                self.take_link(index, entry, &change);
                 self.take_counter(&change);
                 if let Some(run) = self.runs.get_mut(&run) {
                     run.apply(index, entry, leaf, change);
@@ -161,10 +197,20 @@ impl Control {
         self.retire_run(&run);
     }
 
+    /// Remembers a root as issued here, and that a key is bound.
+    fn take_link(&mut self, index: u64, entry: &Entry, change: &Change) {
+        let Change::Delegated { digest, parent, thumbprint, exp, .. } = change else { return };
+        let now_s = entry.observed_ms / 1_000;
+        self.windows.bind(thumbprint, *exp, now_s);
+        if parent.is_none() {
+            self.roots.note(digest, Issued { index, at_ms: entry.observed_ms, exp: *exp }, now_s);
+        }
+    }
+
     /// Marks the counter of an accepted proof as used, whatever the verdict was.
     fn take_counter(&mut self, change: &Change) {
         if let Change::Decided { thumbprint: Some(thumbprint), counter, .. } = change {
-            self.windows.entry(thumbprint.clone()).or_default().take(*counter);
+            self.windows.take(thumbprint, *counter);
         }
     }
 
@@ -205,17 +251,39 @@ impl Control {
 
     /// Moves a run that has just ended to the queue of those that may be forgotten.
     fn retire_run(&mut self, id: &str) {
-        let ended = self.runs.get(id).is_some_and(|run| run.ended.is_some())
-            && !self.ended.iter().any(|run| run == id);
-        if !ended {
+        let Some(run) = self.runs.get(id).filter(|run| run.ended.is_some()) else { return };
+        if run.is_issuance() {
+            // nobody acts in it, so nothing can come late
+            self.runs.remove(id);
+            return;
+        }
+        if self.ended.iter().any(|run| run == id) {
             return;
         }
         self.ended.push_back(id.to_owned());
         while self.ended.len() > limits::ENDED_RUNS {
-            if let Some(run) = self.ended.pop_front().and_then(|oldest| self.runs.remove(&oldest)) {
-                run.keys.iter().for_each(|key| drop(self.windows.remove(key)));
-            }
+            self.ended.pop_front().and_then(|oldest| self.runs.remove(&oldest));
         }
+    }
+}
+
+/// What is shared, as itself.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        shared: &Arc<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        shared.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
     }
 }
 

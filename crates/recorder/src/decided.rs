@@ -1,12 +1,14 @@
 //! The decision: what the policy says about an authorized act, and the fields that record it.
 
 use evidence::Kind;
+use evidence::delegation::Source;
 use evidence::id::{self, Id};
-use evidence::label::Assurance;
+use evidence::label::{Assurance, Grade};
 use evidence::limits::VALUE_SEALED_MAX_BYTES;
 use policy::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use verify::chain::Chain;
 
 use crate::authorize::{Authorized, View};
 use crate::control::asked;
@@ -37,10 +39,12 @@ pub struct Request {
     pub sent_frame_digest: Option<String>,
     /// Digest string of the tool's definition, where a list has shown it.
     pub definition_digest: Option<String>,
-    /// Token digest of the delegation it is made under.
+    /// Token digest of the leaf of the chain that it is made under.
     pub delegation: String,
     /// The proof of possession.
     pub pop: String,
+    /// How chain and proof came.
+    pub carrier: Carrier,
     /// Directory that relative paths are resolved against.
     pub root_dir: Option<String>,
     /// What client and agent say of themselves.
@@ -51,6 +55,28 @@ pub struct Request {
     pub malformed: Option<Reason>,
 }
 
+/// How chain and proof of an act came to the enforcement point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// The wrap holds the key.
+    Wrap,
+    /// In `_meta` of an MCP request: the agent signed.
+    McpMeta,
+    /// In headers of an HTTP request.
+    Http,
+}
+
+impl Carrier {
+    /// The word in `credential`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wrap => "wrap",
+            Self::McpMeta => "mcp-meta",
+            Self::Http => "http",
+        }
+    }
+}
+
 impl Request {
     pub(crate) fn run_text(&self) -> String {
         id::text(&self.run)
@@ -59,7 +85,7 @@ impl Request {
     /// Names the question: see [`crate::control::asked`].
     pub(crate) fn asked(&self, authorized: &Authorized) -> [u8; 32] {
         let args = authorized.args_digest.as_deref().unwrap_or_default();
-        asked([&self.pop, &self.delegation, &self.tool, &self.operation, args])
+        asked(self.stream, [&self.pop, &self.delegation, &self.tool, &self.operation, args])
     }
 
     /// Whose refusals are counted together.
@@ -137,10 +163,8 @@ impl Recorder {
         let args_fit = request.args.as_deref().is_none_or(|args| args.len() <= VALUE_SEALED_MAX_BYTES);
         let capture =
             Capture { args: if args_fit { Mode::Sealed } else { Mode::Digest }, ..Capture::default() };
-        let outcome = match (&authorized.refusal, policy_request(authorized)) {
-            (None, Some((args, tools))) => {
-                Some(policy.set.decide(&action(view, request, authorized, &args, &tools)))
-            }
+        let outcome = match (&authorized.refusal, Asked::of(authorized)) {
+            (None, Some(asked)) => Some(policy.set.decide(&asked.action(view, request))),
             _ => None,
         };
         let reason = authorized.refusal.clone().or_else(|| refusal_of(outcome.as_ref()));
@@ -214,65 +238,76 @@ fn refusal_of(outcome: Option<&policy::Decision>) -> Option<Reason> {
     }
 }
 
-/// What a reader must not conclude from a grade.
-fn caveat(grade: &str) -> &'static str {
-    if grade == "key-signed" {
-        "the signature proves the key; a key file that others can read does not prove the person"
-    } else {
-        "the kernel attests the user id; the person behind it is inferred"
+/// What a policy is asked with: an act whose arguments and chain are known.
+struct Asked<'a> {
+    chain: &'a Chain,
+    args: Value,
+    /// Of the leaf, which no link above it allows less.
+    tools: Vec<String>,
+    /// Ids, root first.
+    holders: Vec<String>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(authorized: &'a Authorized) -> Option<Self> {
+        let chain = authorized.chain.as_deref()?;
+        Some(Self {
+            chain,
+            args: Value::Object(authorized.args.clone()?),
+            tools: chain.leaf().claims.scope().tools().map(str::to_owned).collect(),
+            holders: chain.links().map(|link| link.claims.holder().id).collect(),
+        })
     }
-}
 
-/// Arguments and tools in scope, where both are known.
-fn policy_request(authorized: &Authorized) -> Option<(Value, Vec<String>)> {
-    let args = Value::Object(authorized.args.clone()?);
-    let tools = authorized.delegation.as_ref()?.root.scope.tools().map(str::to_owned).collect();
-    Some((args, tools))
-}
-
-fn action<'a>(
-    view: &'a View,
-    request: &'a Request,
-    authorized: &'a Authorized,
-    args: &'a Value,
-    tools: &'a [String],
-) -> ActionRequest<'a> {
-    let root = authorized.delegation.as_deref().map(|delegation| &delegation.root);
-    let (principal, holder) = (&view.run.principal, &view.run.holder);
-    ActionRequest {
-        principal: RequestPrincipal {
-            kind: principal.kind.as_str(),
-            iss: &principal.iss,
-            sub: &principal.sub,
-            assurance: principal_assurance(&view.run.grade),
-            grade: &view.run.grade,
-        },
-        agent: RequestAgent {
-            id: &holder.id,
-            key: authorized.thumbprint.as_deref().unwrap_or(&holder.key),
-            assurance: &holder.asr,
-        },
-        operation: &request.operation,
-        tool: &request.tool,
-        definition: request.definition_digest.as_deref(),
-        args,
-        delegation: RequestDelegation {
-            leaf: &request.delegation,
-            depth: 0,
-            max_depth: root.and_then(|root| u32::try_from(root.max_depth).ok()).unwrap_or_default(),
-            tools,
-            expires_ms: root.map_or(0, |root| root.exp.saturating_mul(1_000)),
-            txn: &view.run.txn,
-            purpose: root.map(|root| root.purpose.as_str()),
-        },
-        run: &view.run.id,
-        now_ms: view.at_ms,
-        root: request.root_dir.as_deref(),
+    fn action(&'a self, view: &'a View, request: &'a Request) -> ActionRequest<'a> {
+        let (principal, holder) = (&view.run.principal, &view.run.holder);
+        let leaf = &self.chain.leaf().claims;
+        let depth = |depth: u64| u32::try_from(depth).unwrap_or(u32::MAX);
+        ActionRequest {
+            principal: RequestPrincipal {
+                kind: principal.kind.as_str(),
+                iss: &principal.iss,
+                sub: &principal.sub,
+                assurance: principal_assurance(&view.run.grade),
+                grade: &view.run.grade,
+            },
+            agent: RequestAgent { id: &holder.id, key: &holder.key, assurance: &holder.asr },
+            operation: &request.operation,
+            tool: &request.tool,
+            definition: request.definition_digest.as_deref(),
+            args: &self.args,
+            delegation: RequestDelegation {
+                leaf: &request.delegation,
+                depth: depth(leaf.depth()),
+                max_depth: depth(leaf.max_depth()),
+                tools: &self.tools,
+                expires_ms: self.chain.exp().saturating_mul(1_000),
+                txn: &view.run.txn,
+                holders: &self.holders,
+                purpose: Some(&self.chain.root().purpose),
+            },
+            run: &view.run.id,
+            now_ms: view.at_ms,
+            root: request.root_dir.as_deref(),
+        }
     }
 }
 
 fn principal_assurance(grade: &str) -> &'static str {
-    if grade == "key-signed" { Assurance::IssuerAsserted.as_str() } else { Assurance::Inferred.as_str() }
+    if grade == Grade::KeySigned.as_str() {
+        Assurance::IssuerAsserted.as_str()
+    } else {
+        Assurance::Inferred.as_str()
+    }
+}
+
+/// What the root rests on; where the chain is not known, as the run began.
+fn credential_type(grade: &str, source: Option<&Source>) -> &'static str {
+    match source {
+        Some(Source::Mandate { .. }) => "mandate",
+        _ if grade == Grade::KeySigned.as_str() => "local-key",
+        _ => "peer-cred",
+    }
 }
 
 fn identity_fields(view: &View, request: &Request, authorized: &Authorized) -> Fields {
@@ -283,12 +318,14 @@ fn identity_fields(view: &View, request: &Request, authorized: &Authorized) -> F
         (Some(_), true) => "verified",
     };
     let credential = json!({
-        "type": if run.grade == "key-signed" { "local-key" } else { "peer-cred" },
-        "uid": view.peer.uid, "pid": view.peer.pid, "pop": pop,
+        "type": credential_type(&run.grade, authorized.source()),
+        "uid": view.peer.uid, "pid": view.peer.pid, "pop": pop, "carrier": request.carrier.as_str(),
     });
+    let by_mandate = authorized.source().is_some_and(|source| source.mandate().is_some());
+    let grade = Grade::parse(&run.grade).unwrap_or(Grade::IssuerOnly);
     let assurance = json!({
         "principal": principal_assurance(&run.grade), "holder": run.holder.asr, "grade": run.grade,
-        "note": caveat(&run.grade),
+        "note": identity::caveat(grade, by_mandate),
     });
     Fields::new()
         .text("act_id", &id::text(&request.act_id))

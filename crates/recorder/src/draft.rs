@@ -29,12 +29,18 @@ pub(crate) enum Guard {
     None,
     /// The log is empty.
     Empty,
-    /// The run is not there yet, and its task stands as it was found.
-    NewRun(RootFacts),
+    /// An order: the key that signed it, if any, is in force, and so is the halt that it lifts, if any.
+    Orders { key: Option<String>, lifts: Option<u64> },
+    /// The mandate is not on record yet, and the key that signed it is in force.
+    NewMandate { digest: String, key: String },
+    /// The run is not there yet, and what it begins on stands as it was found; its parent, if any, is open.
+    NewRun { ground: Ground, parent: Option<Id> },
+    /// A run that records the issuance of a root and ends at once: the sequencer adds the manifest.
+    Issues(Ground),
     /// The run is open, and this is the number of its next stream.
-    Joins { stream: u64, root: RootFacts },
-    /// The run is open and has this stream; a fresh root for it.
-    Renews(RootFacts),
+    Joins { stream: u64, ground: Ground },
+    /// The run is open, has this stream and none of these links; the log level stands at this position.
+    Takes { log_index: u64 },
     /// The run is open and has this stream.
     RunOpen,
     /// A decision made at this position of the log-level chain, under this proof.
@@ -62,17 +68,17 @@ pub(crate) enum Guard {
     KeyInForce { thumbprint: String },
 }
 
-/// What a root delegation was issued on; it must still be so when it is written.
+/// What a run begins on; it must still be so when it is written.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct RootFacts {
-    /// The client whose task it is, where one can be told.
-    pub(crate) client: Option<String>,
+pub(crate) struct Ground {
+    /// Position of the log-level chain at which keys, mandates and orders were looked at.
+    pub(crate) log_index: u64,
+    /// Name of the task, where it is one that is remembered.
+    pub(crate) task: Option<String>,
     pub(crate) txn: String,
     pub(crate) alias: String,
     /// Digest of the command behind the alias.
     pub(crate) command: String,
-    /// Thumbprint of the key that requested it.
-    pub(crate) kid: Option<String>,
 }
 
 /// One entry to be.

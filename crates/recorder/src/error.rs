@@ -1,4 +1,8 @@
-//! What a caller of the recorder can run into. A refusal is not an error: it is an answer.
+//! What a caller of the recorder can run into. A refusal of an act is not an error: it is an answer.
+
+use verify::chain::Failure;
+
+use crate::permit::Reason;
 
 /// A request that could not be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +33,30 @@ pub enum RecorderError {
         /// What happened and what to do.
         text: String,
     },
+    /// A chain that somebody presented does not hold, or does not fit the run.
+    #[error("the delegation was refused at step {step}: {text}")]
+    DelegationRefused {
+        /// Name of the failed step.
+        step: &'static str,
+        /// What happened and what to do.
+        text: String,
+    },
+    /// No chain is known by this digest, or its root was not issued here.
+    #[error(
+        "no delegation `{0}` is known to this log: present its whole chain, from a root that was issued here"
+    )]
+    DelegationUnknown(String),
+    /// A signed revocation, halt or resume does not hold, or lacks its signature.
+    #[error("the order was refused at step {step}: {text}")]
+    OrderRefused {
+        /// Name of the failed step.
+        step: &'static str,
+        /// What happened and what to do.
+        text: String,
+    },
+    /// No halt in force has this index.
+    #[error("no halt @{0} is in force: it was lifted, or that entry is none")]
+    HaltUnknown(u64),
     /// A principal is not registered, or already retired.
     #[error("no registered key has the thumbprint `{0}`: see `deeds principal list`")]
     PrincipalUnknown(String),
@@ -50,6 +78,37 @@ pub enum RecorderError {
     /// The log stopped before it answered.
     #[error("the log stopped before it answered: whether the entry is durable shows after the restart")]
     LogUnavailable,
+}
+
+impl RecorderError {
+    /// A chain that does not hold.
+    pub(crate) fn delegation(failure: &Failure) -> Self {
+        Self::DelegationRefused { step: failure.step.name(), text: failure.text.clone() }
+    }
+
+    /// A principal's request that does not hold.
+    pub(crate) fn request(failure: &Failure) -> Self {
+        Self::RequestRefused { step: failure.step.name(), text: failure.text.clone() }
+    }
+
+    /// An order that does not hold.
+    pub(crate) fn order(failure: &Failure) -> Self {
+        Self::OrderRefused { step: failure.step.name(), text: failure.text.clone() }
+    }
+
+    /// Why something was refused, where this is a refusal that belongs on the record.
+    pub(crate) fn refusal(&self) -> Option<Reason> {
+        match self {
+            Self::RequestRefused { step, text } => Some(Reason::new("request-refused", step, text)),
+            Self::DelegationRefused { step, text } => Some(Reason::new("delegation-refused", step, text)),
+            Self::OrderRefused { step, text } => Some(Reason::new("order-refused", step, text)),
+            Self::DelegationUnknown(_) => {
+                Some(Reason::new("delegation-unknown", "decision-delegation", &self.to_string()))
+            }
+            Self::HaltUnknown(_) => Some(Reason::new("halt-unknown", "order-binding", &self.to_string())),
+            _ => None,
+        }
+    }
 }
 
 /// Why a log does not open.

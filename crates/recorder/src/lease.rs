@@ -56,17 +56,7 @@ impl Leases {
 impl Recorder {
     /// Takes the lease of a stream; it is lost when the value is dropped.
     pub fn lease(&self, run: Id, stream: u64) -> Result<Lease, RecorderError> {
-        let name = id::text(&run);
-        {
-            let control = self.control();
-            let state = control.run(&run).ok_or_else(|| RecorderError::RunUnknown(name.clone()))?;
-            if state.ended.is_some() {
-                return Err(RecorderError::RunEnded(name));
-            }
-            if !state.streams.contains_key(&stream) {
-                return Err(RecorderError::StreamUnknown(name, stream));
-            }
-        }
+        self.acting(&run, stream)?;
         let mut leases = self.0.leases.lock().unwrap_or_else(PoisonError::into_inner);
         let state = leases.0.entry((run, stream)).or_insert(State::Held(0));
         *state = match *state {

@@ -8,20 +8,29 @@
 
 mod activation;
 mod authorize;
+mod chains;
+mod children;
 pub mod control;
 mod decided;
 mod draft;
+mod ends;
+mod entries;
 mod error;
 mod genesis;
+mod issue;
 mod lease;
 pub mod limits;
+mod mandates;
+mod observed;
 mod open;
+mod orders;
 mod outcome;
 mod permit;
 mod principals;
 mod refusals;
 mod runs;
 mod sequencing;
+mod tasks;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
@@ -35,16 +44,22 @@ use store::{Reader, Receipt, Store};
 use tokio::sync::oneshot;
 
 pub use authorize::Authorized;
-pub use decided::{Capture, Mode, Request};
+pub use chains::{Kept, Presented, Renewal};
+pub use decided::{Capture, Carrier, Mode, Request};
+pub use ends::Ended;
 pub use error::{OpenError, RecorderError};
 pub use identity::Peer;
+pub use issue::Issued;
 pub use lease::Lease;
+pub use mandates::Registered;
+pub use observed::{Gap, Observation};
 pub use open::{Keys, Parts, origin_of};
+pub use orders::{Halted, Revoke, Revoked};
 pub use outcome::{Durable, Finished, Outcome};
 pub use permit::{Answer, Leased, Permit, Reason, Refusal};
 pub use principals::Registration;
 pub use refusals::Malformed;
-pub use runs::{Client, Ended, Gap, Observation, OpenRun, Opened, Renewal, Server};
+pub use runs::{Client, OpenRun, Opened, Server};
 
 /// The clock of the log. Wall time is recorded; monotonic time shows when wall time was moved.
 pub trait Clock: Send + Sync + 'static {
@@ -103,7 +118,7 @@ struct Inner {
     store: Store<Sequencing>,
     leases: Mutex<lease::Leases>,
     refusals: Mutex<refusals::Rates>,
-    delegations: Mutex<authorize::Cache>,
+    chains: Mutex<chains::Cache>,
     /// Policy sets come into force one at a time, so that the last one recorded is the one that decides.
     activation: tokio::sync::Mutex<()>,
 }
@@ -127,9 +142,12 @@ impl Recorder {
                 Reply::Written(written) => return Ok(self.answer(&request, decision, &written)),
                 Reply::Repeat(first) => return Ok(self.first_answer(&request, &first)),
                 Reply::Replayed(reason) => return self.refuse(&request, reason, peer).await,
-                // a run ended, a policy or a key changed between our look at the state and our turn: look again
+                // something was revoked or halted, a policy or a key changed between our look at the state and our
+                // turn: look again
                 Reply::Stale => {}
-                Reply::Late | Reply::Gone => return Err(RecorderError::RunEnded(request.run_text())),
+                Reply::Late | Reply::Gone | Reply::Full(_) => {
+                    return Err(RecorderError::RunEnded(request.run_text()));
+                }
             }
         }
         Err(RecorderError::Busy)
@@ -153,6 +171,11 @@ impl Recorder {
     /// Writes a snapshot of the control state, drains the queue, publishes and stops.
     pub fn close(&self) {
         self.0.store.close();
+    }
+
+    /// Reads entries of the log and opens them.
+    fn entries(&self) -> entries::Opener {
+        entries::Opener { reader: self.reader(), kek: Arc::clone(&self.0.sealer.kek) }
     }
 
     /// Queues a draft and waits until what it wrote is durable.

@@ -12,7 +12,7 @@ pub const REFUSAL_BURST: u32 = 32;
 pub const REFUSALS_PER_SECOND: u32 = 4;
 /// Answered acts of one run kept for retries.
 pub const RECENT_ACTS: usize = 1_024;
-/// How long a delegation that has ended is remembered, seconds.
+/// How long a delegation or mandate that has ended is remembered, seconds.
 pub const ENDED_DELEGATION_KEPT_S: u64 = 3_600;
 /// Late outcomes of one act.
 pub const LATE_MAX: usize = 4;
@@ -30,8 +30,26 @@ pub const OPEN_ACTS_MAX: usize = 4_096;
 pub const PEER_ROOT_S: u64 = 8 * 3_600;
 /// Entries after which the control state is written again.
 pub const SNAPSHOT_EVERY: u64 = 8_192;
-/// Parsed delegations kept.
-pub const DELEGATION_CACHE: usize = 4_096;
+/// Verified chains kept, by the digest of their leaf.
+pub const CHAIN_CACHE: usize = 4_096;
+/// Bytes of the tokens of the verified chains kept.
+pub const CHAIN_CACHE_BYTES: usize = 16 * 1_024 * 1_024;
+/// Links of chains that one run knows at a time.
+pub const LINKS_MAX: usize = 512;
+/// Child runs that one run announces.
+pub const CHILDREN_MAX: usize = 1_024;
+/// Roots remembered as issued here; beyond it the one that ends first is forgotten, and cannot be presented again.
+pub const ROOTS: usize = 16_384;
+/// Keys bound to delegations whose counters are remembered at a time; no further key is bound until one is over.
+pub const COUNTED_KEYS_MAX: usize = 65_536;
+/// Mandates in force at a time.
+pub const MANDATES_MAX: usize = 1_024;
+/// Revocations that a log can have.
+pub const REVOCATIONS_MAX: usize = 65_536;
+/// Halts in force at a time.
+pub const HALTS_MAX: usize = 1_024;
+/// Longest reason of a revocation, halt or resume, bytes: that of a claim (format §6).
+pub const WHY_MAX_BYTES: usize = 4_096;
 /// Longest text of an outcome's detail, a gap's reason and the like, bytes.
 pub const TEXT_MAX_BYTES: usize = 2_048;
 /// Longest correlators (what client and agent say of themselves) and enforcement points, bytes; longer ones are

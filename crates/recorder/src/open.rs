@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ed25519_dalek::SigningKey;
-use evidence::body::{self, Binding};
 use evidence::id::{self, Id};
 use evidence::jws::Jwk;
-use evidence::{Digest, Entry, FieldSet, Kind};
+use evidence::{Digest, Kind};
 use policy::{PolicyFile, PolicySet};
 use serde::Deserialize;
-use store::{KeySlot, Reader, Store};
+use store::Store;
 use zeroize::Zeroizing;
 
 use crate::control::{self, Change, Control};
 use crate::draft::{Draft, Guard, Sealer};
+use crate::entries::{Opener, unreadable};
 use crate::sequencing::Sequencing;
 use crate::{Clock, Entropy, Inner, Names, OpenError, Peer, Recorder, genesis};
 
@@ -115,7 +115,7 @@ impl Recorder {
             store,
             leases: Mutex::default(),
             refusals: Mutex::default(),
-            delegations: Mutex::default(),
+            chains: Mutex::default(),
             activation: tokio::sync::Mutex::default(),
         }));
         recorder.begin_log(&parts.keys.log).await?;
@@ -192,47 +192,6 @@ impl Recorder {
 pub(crate) fn log_vkey(origin: &str, log_key: &SigningKey) -> Result<String, OpenError> {
     store::log_vkey(origin, &log_key.verifying_key())
         .ok_or_else(|| OpenError::Entry { index: 0, what: format!("`{origin}` cannot name a log key") })
-}
-
-/// Reads and opens entries of the log.
-struct Opener {
-    reader: Reader,
-    kek: Arc<Zeroizing<[u8; 32]>>,
-}
-
-impl Opener {
-    /// The entry, and its fields unless they were erased.
-    fn open(&self, index: u64) -> Result<(Entry, Option<FieldSet>), OpenError> {
-        let bytes = self.reader.entry(index).map_err(|error| unreadable(index, &error))?;
-        let entry = Entry::decode(&bytes).map_err(|error| unreadable(index, &error))?;
-        let fields = self.fields(index, &entry)?;
-        Ok((entry, fields))
-    }
-
-    fn fields(&self, index: u64, entry: &Entry) -> Result<Option<FieldSet>, OpenError> {
-        let KeySlot::Present(wrapped) = self.reader.key(index).map_err(|error| unreadable(index, &error))?
-        else {
-            return Ok(None);
-        };
-        let Some(sealed) = self.reader.body(index).map_err(|error| unreadable(index, &error))? else {
-            return Ok(None);
-        };
-        // entry 0 was sealed before its hash, the log's id, was known
-        let log_id = if index == 0 { [0; 32] } else { self.reader.log_id().unwrap_or_default() };
-        let key = body::unwrap_key(&wrapped, &self.kek, &log_id, &entry.event_id)
-            .map_err(|_| OpenError::OtherKeys("tenant key"))?;
-        let binding = Binding { log_id: &log_id, event_id: &entry.event_id, fields_root: &entry.fields_root };
-        let fields =
-            body::open(&sealed, &key, entry.fields, binding).map_err(|error| unreadable(index, &error))?;
-        if fields.root(entry.kind) != entry.fields_root {
-            return Err(unreadable(index, &"its fields are not the ones it commits to"));
-        }
-        Ok(Some(fields))
-    }
-}
-
-fn unreadable(index: u64, what: &impl ToString) -> OpenError {
-    OpenError::Entry { index, what: what.to_string() }
 }
 
 /// The policy set that the last `policy-activated` entry pinned: a start that names no policy changes none.

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use store::Receipt;
 use tokio::sync::oneshot;
 
-use crate::control::OpenAct;
+use crate::control::{Head, OpenAct};
 use crate::draft::{CauseRef, Draft, Fields, Guard, Place};
+use crate::ends::Manifest;
 use crate::limits::TEXT_MAX_BYTES;
 use crate::sequencing::{Reply, Written};
 use crate::{Recorder, RecorderError};
@@ -108,7 +109,7 @@ impl Durable {
             Reply::Written(written) => Ok(finished(&written, false)),
             Reply::Repeat(first) => Ok(self.recorder.finished_before(first.index, false)),
             Reply::Late => self.recorder.record_late(self.run, self.act_id, &self.outcome).await,
-            Reply::Stale | Reply::Replayed(_) | Reply::Gone => {
+            Reply::Stale | Reply::Replayed(_) | Reply::Gone | Reply::Full(_) => {
                 Err(RecorderError::ActUnknown(id::text(&self.run), id::text(&self.act_id)))
             }
         }
@@ -209,14 +210,9 @@ impl Recorder {
     async fn close_late_stream(&self, run: Id, stream: u64, written: &Written) -> Result<(), RecorderError> {
         let ended = self.control().run(&run).is_some_and(|run| run.ended.is_some());
         let Some(last) = written.leaves.last().filter(|_| ended) else { return Ok(()) };
-        let streams = json!([{"stream": stream, "count": 1, "last": evidence::Digest(*last).hex()}]);
-        let fields = Fields::new()
-            .json("streams", &streams)
-            .json("children", &json!([]))
-            .json("gaps", &json!(0))
-            .text("reason", "late-outcome")
-            .json("open_actions", &json!([]));
-        let item = self.0.sealer.item(Kind::RunEnded, Place::log(run, stream), fields)?;
+        let head = Head { count: 1, last: *last };
+        let manifest = Manifest { streams: vec![(stream, head)], ..Manifest::new("late-outcome") };
+        let item = self.0.sealer.item(Kind::RunEnded, Place::log(run, stream), manifest.fields())?;
         self.append(Draft::one(Guard::Closes { count: 1 }, item)).await.map(drop)
     }
 

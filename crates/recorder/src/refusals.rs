@@ -12,7 +12,7 @@ use crate::limits::{REFUSAL_BURST, REFUSALS_PER_SECOND};
 use crate::outcome::bounded;
 use crate::permit::Reason;
 use crate::sequencing::Reply;
-use crate::{Recorder, RecorderError};
+use crate::{Peer, Recorder, RecorderError};
 
 /// Something malformed or unidentified that reached a decision point and could not become a decision.
 #[derive(Debug, Clone)]
@@ -144,6 +144,22 @@ impl Recorder {
             Reply::Written(written) => Ok(Some(written.first)),
             _ => Err(RecorderError::LogUnavailable),
         }
+    }
+
+    /// Records a refusal before it is told; any other outcome passes as it is. `about` is what was refused.
+    pub(crate) async fn on_record<T>(
+        &self,
+        outcome: Result<T, RecorderError>,
+        about: &str,
+        peer: Peer,
+    ) -> Result<T, RecorderError> {
+        if let Err(error) = &outcome
+            && let Some(reason) = error.refusal()
+        {
+            let digest = Digest::of(about.as_bytes()).to_string();
+            self.refuse_malformed(&Malformed { source: format!("uid:{}", peer.uid), reason, digest }).await?;
+        }
+        outcome
     }
 
     /// Writes down what was counted: of one source, or of all. What cannot be written now stays counted.

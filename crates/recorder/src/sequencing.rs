@@ -4,15 +4,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use evidence::Kind;
+use evidence::id::Id;
 use evidence::limits::DECISION_AGE_MAX_MS;
 use serde_json::json;
 use store::{NewEntry, Prepare, Receipt};
 
-use crate::Clock;
-use crate::control::{self, Control, Run};
-use crate::draft::{Draft, Fields, Guard, Item, Place, RootFacts, Sealer};
-use crate::limits::{CLOCK_JUMP_MS, LATE_MAX, OPEN_ACTS_MAX, SNAPSHOT_EVERY, STREAMS_MAX};
+use crate::control::{self, Change, Control, Run};
+use crate::draft::{Draft, Fields, Ground, Guard, Item, Place, Sealer};
+use crate::ends::Manifest;
+use crate::limits::{
+    CHILDREN_MAX, CLOCK_JUMP_MS, LATE_MAX, LINKS_MAX, OPEN_ACTS_MAX, SNAPSHOT_EVERY, STREAMS_MAX,
+};
 use crate::permit::Reason;
+use crate::tasks::is_alias_free;
+use crate::{Clock, RecorderError};
 
 /// What became of a draft.
 #[derive(Debug, Clone)]
@@ -29,7 +34,12 @@ pub(crate) enum Reply {
     Late,
     /// The run is not there, or has ended.
     Gone,
+    /// The run, or the log, already has as many of these as it may.
+    Full(&'static str),
 }
+
+/// What a run that announces has only so many of.
+pub(crate) const CHILD_RUNS: &str = "child runs";
 
 /// Where the entries of a draft stand.
 #[derive(Debug, Clone)]
@@ -72,9 +82,16 @@ impl Prepare for Sequencing {
         if let Err(reply) = check(&control, &draft, now_ms) {
             return reply;
         }
+        let items = match self.completed(&control, draft, now_ms) {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::error!(%error, "the manifest of an issuance could not be made");
+                return Reply::Stale;
+            }
+        };
         let first = control.size;
-        let mut leaves = Vec::with_capacity(draft.items.len());
-        for item in draft.items {
+        let mut leaves = Vec::with_capacity(items.len());
+        for item in items {
             leaves.push(write(&mut control, item, now_ms, leaves.last().copied(), out));
         }
         Reply::Written(Written { first, leaves, receipts: Vec::new() })
@@ -96,6 +113,29 @@ impl Sequencing {
         if let Err(error) = control::save(&self.snapshot, &control) {
             tracing::warn!(path = %self.snapshot.display(), %error, "the control state was not saved");
         }
+    }
+
+    /// The entries of a draft. An issuance run ends where it begins, and its manifest names leaves that are known only
+    /// here.
+    fn completed(&self, control: &Control, draft: Draft, now_ms: u64) -> Result<Vec<Item>, RecorderError> {
+        let mut items = draft.items;
+        if !matches!(draft.guard, Guard::Issues(_)) {
+            return Ok(items);
+        }
+        let (mut count, mut last) = (0, control.log_id);
+        let mut previous = None;
+        for item in &items {
+            last = item.entry(now_ms, count, last, previous).leaf_hash();
+            previous = Some(last);
+            count += 1;
+        }
+        let run = items.first().map(|item| item.run).unwrap_or_default();
+        let manifest =
+            Manifest { streams: vec![(0, control::Head { count, last })], ..Manifest::new("issued") };
+        // a log that was just made got its id after this sealer
+        let sealer = Sealer { log_id: control.log_id, ..self.sealer.clone() };
+        items.push(sealer.item(Kind::RunEnded, Place::log(run, 0), manifest.fields())?);
+        Ok(items)
     }
 
     /// The time that the next entry carries: it never falls, except right behind a `clock-adjusted` entry.
@@ -159,12 +199,34 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
     match &draft.guard {
         Guard::None => Ok(()),
         Guard::Empty => fresh(control.size == 0),
-        Guard::NewRun(root) => fresh(run.is_none() && stands(control, root)),
-        Guard::Joins { stream, root } => {
-            let run = open(run)?;
-            fresh(run.next_stream() == *stream && run.streams.len() < STREAMS_MAX && stands(control, root))
+        Guard::Orders { key, lifts } => {
+            let stands = |halt: &u64| control.orders.halts().any(|(index, _)| index == *halt);
+            let signed = key.as_ref().is_none_or(|key| control.key(key).is_some());
+            fresh(signed && lifts.as_ref().is_none_or(stands))
         }
-        Guard::Renews(root) => has_stream(run, item).and_then(|()| fresh(stands(control, root))),
+        Guard::NewMandate { digest, key } => {
+            fresh(!control.mandates.contains_key(digest) && control.key(key).is_some())
+        }
+        Guard::NewRun { ground, parent } => {
+            fresh(run.is_none() && stands(control, ground))?;
+            parent.as_ref().map_or(Ok(()), |parent| may_announce(control, parent))?;
+            has_room(control, run, draft, now_ms)
+        }
+        Guard::Issues(ground) => {
+            fresh(run.is_none() && stands(control, ground))?;
+            has_room(control, run, draft, now_ms)
+        }
+        Guard::Joins { stream, ground } => {
+            let run = open(run)?;
+            fresh(run.next_stream() == *stream && stands(control, ground) && are_new(run, draft))?;
+            full("streams", run.streams.len() < STREAMS_MAX)?;
+            has_room(control, Some(run), draft, now_ms)
+        }
+        Guard::Takes { log_index } => {
+            has_stream(run, item)?;
+            fresh(control.log_index == *log_index && run.is_some_and(|run| are_new(run, draft)))?;
+            has_room(control, run, draft, now_ms)
+        }
         Guard::RunOpen => has_stream(run, item),
         Guard::Decides { log_index, policy, act_id, asked, uses } => {
             let run = open(run)?;
@@ -179,15 +241,7 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
             if run.open.contains_key(act_id) { Ok(()) } else { Err(Reply::Late) }
         }
         Guard::Finishes { act_id, event } => finishes(run.ok_or(Reply::Gone)?, act_id, event),
-        Guard::Late { act_id, event, stream } => {
-            let run = run.ok_or(Reply::Gone)?;
-            late_repeated(run, act_id, event)?;
-            let late = run.answered(act_id).map_or(0, |answered| answered.late.len());
-            if late >= LATE_MAX || run.streams.len() >= STREAMS_MAX {
-                return Err(Reply::Gone);
-            }
-            fresh(run.next_stream() == *stream)
-        }
+        Guard::Late { act_id, event, stream } => late(run.ok_or(Reply::Gone)?, act_id, event, *stream),
         Guard::Ends { streams } => {
             let run = open(run)?;
             let stands = run.streams.iter().map(|(stream, head)| (*stream, head.count));
@@ -211,14 +265,41 @@ fn has_stream(run: Option<&Run>, item: &Item) -> Result<(), Reply> {
     if open(run)?.streams.contains_key(&item.stream) { Ok(()) } else { Err(Reply::Gone) }
 }
 
-/// Whether what a root was issued on is still so: its task, the alias in it, the key that asked for it.
-fn stands(control: &Control, root: &RootFacts) -> bool {
-    let task = root.client.as_ref().and_then(|client| control.tasks.get(client));
-    let same_task = task.is_none_or(|task| {
-        let command = task.aliases.get(&root.alias);
-        task.txn == root.txn && command.is_none_or(|command| *command == root.command)
-    });
-    same_task && root.kid.as_ref().is_none_or(|kid| control.key(kid).is_some())
+fn full(what: &'static str, fits: bool) -> Result<(), Reply> {
+    if fits { Ok(()) } else { Err(Reply::Full(what)) }
+}
+
+/// Whether what a run begins on is still so: keys, mandates and orders, its task, the alias in it.
+fn stands(control: &Control, ground: &Ground) -> bool {
+    let task = ground.task.as_ref().and_then(|task| control.tasks.get(task));
+    control.log_index == ground.log_index
+        && task.is_none_or(|task| task.txn == ground.txn)
+        && is_alias_free(control, &ground.txn, &ground.alias, &ground.command)
+}
+
+/// A parent announces only while it is open: afterwards nothing can be added to what its manifest lists.
+fn may_announce(control: &Control, parent: &Id) -> Result<(), Reply> {
+    let run = control.run(parent).filter(|run| run.ended.is_none()).ok_or(Reply::Stale)?;
+    full(CHILD_RUNS, run.children.len() < CHILDREN_MAX)
+}
+
+/// The links that a draft brings.
+fn links(draft: &Draft) -> impl Iterator<Item = (&str, &str)> {
+    draft.items.iter().filter_map(|item| match &item.change {
+        Change::Delegated { digest, thumbprint, .. } => Some((digest.as_str(), thumbprint.as_str())),
+        _ => None,
+    })
+}
+
+fn are_new(run: &Run, draft: &Draft) -> bool {
+    links(draft).all(|(digest, _)| !run.delegations.contains_key(digest))
+}
+
+fn has_room(control: &Control, run: Option<&Run>, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
+    let now_s = now_ms / 1_000;
+    let known = run.map_or(0, |run| run.links(now_s));
+    full("delegations", known + links(draft).count() <= LINKS_MAX)?;
+    full("bound keys", links(draft).all(|(_, key)| control.windows.has_room(key, now_s)))
 }
 
 /// The same question with the same proof again is a retry; anything else for a decided act is not, and neither is a
@@ -248,11 +329,7 @@ fn repeated(run: &Run, act_id: &str, asked: &[u8; 32]) -> Result<(), Reply> {
 
 fn unused(control: &Control, accepted: Option<&(String, u64)>) -> Result<(), Reply> {
     let Some((thumbprint, counter)) = accepted else { return Ok(()) };
-    let admits = match control.windows.get(thumbprint) {
-        Some(window) => window.admits(*counter),
-        None => control::Window::default().admits(*counter),
-    };
-    if admits {
+    if control.windows.admits(thumbprint, *counter) {
         return Ok(());
     }
     let text = format!(
@@ -281,6 +358,15 @@ fn finishes(run: &Run, act_id: &str, event: &str) -> Result<(), Reply> {
         }
         _ => late_repeated(run, act_id, event).and(Err(Reply::Late)),
     }
+}
+
+fn late(run: &Run, act_id: &str, event: &str, stream: u64) -> Result<(), Reply> {
+    late_repeated(run, act_id, event)?;
+    let late = run.answered(act_id).map_or(0, |answered| answered.late.len());
+    if late >= LATE_MAX || run.streams.len() >= STREAMS_MAX {
+        return Err(Reply::Gone);
+    }
+    fresh(run.next_stream() == stream)
 }
 
 fn late_repeated(run: &Run, act_id: &str, event: &str) -> Result<(), Reply> {

@@ -2,7 +2,18 @@
 
 mod acts;
 mod attacks;
+mod audited;
+mod authority;
+mod handover;
+mod issuing;
+mod limits_hold;
 mod lives;
+mod making;
+mod ordered;
+mod presented;
+mod proofs;
+mod rebuilt;
+mod times;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -104,6 +115,9 @@ pub(crate) fn open_fs() -> OpenRun {
         trigger: None,
         join: None,
         client: Client { pid: Some(7), start: Some(99), exe: Some("/usr/bin/agent".into()) },
+        delegation: None,
+        handoff: None,
+        parent: None,
     }
 }
 
@@ -152,6 +166,7 @@ impl Bench {
             definition_digest: None,
             delegation: digest,
             pop: pop.sign(&agent_key()),
+            carrier: Carrier::Wrap,
             root_dir: Some("/work".into()),
             correlators: json!({}),
             enforcement_point: json!({"id": "test", "version": "0"}),
@@ -206,13 +221,17 @@ impl Bench {
 
 /// Registers a person whose key is `[seed; 32]`; gives the key.
 pub(crate) async fn register(bench: &Bench, sub: &str, seed: u8) -> SigningKey {
+    register_as(bench, PrincipalKind::Human, sub, seed).await
+}
+
+pub(crate) async fn register_as(bench: &Bench, kind: PrincipalKind, sub: &str, seed: u8) -> SigningKey {
     let key = SigningKey::from_bytes(&[seed; 32]);
     let claims =
         json!({"aud": bench.recorder.names().issuer, "sub": sub, "iat": bench.clock.wall_ms() / 1_000});
     let proof = jws::sign(jws::KEY_PROOF, &claims, &key);
     let jwk = Jwk::of(&key).to_json();
     let sub = sub.to_owned();
-    let registration = Registration { kind: PrincipalKind::Human, sub, key: jwk, proof, display: None };
+    let registration = Registration { kind, sub, key: jwk, proof, display: None };
     bench.recorder.register_principal(&registration, PEER).await.unwrap();
     key
 }
@@ -233,6 +252,10 @@ pub(crate) fn root_request(bench: &Bench, key: &SigningKey, scope: &Value) -> St
         txn: None,
         purpose: "tests".into(),
         holder: Some(("containment-agent".into(), PrincipalKind::Agent)),
+        why: None,
+        intent: None,
+        approvals: None,
+        mandate: None,
     }
     .sign(key)
 }

@@ -1,10 +1,12 @@
 //! Which entries a bundle needs, and how much of each is shown (format §9, §10).
 
-use std::collections::BTreeMap;
+mod log_level;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use evidence::Kind;
 use evidence::id::{Id, LOG_LEVEL};
-use evidence::limits::BUNDLE_ENTRIES_MAX;
+use evidence::limits::{BUNDLE_ENTRIES_MAX, BUNDLE_MAX_BYTES};
 use lineage::{Index, LineageError, Record};
 use verify::bundle;
 
@@ -34,6 +36,19 @@ pub(crate) struct Planned {
 pub(crate) struct Plan {
     pub(crate) subject: bundle::Subject,
     pub(crate) entries: BTreeMap<u64, Planned>,
+    /// Bytes of the file at most, as far as it is planned.
+    weight: usize,
+    /// Bytes of an inclusion path at most.
+    path: usize,
+}
+
+/// What a plan takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What there is room for, too: sub-runs and what the log learnt later.
+    Room,
+    /// What the checks cannot do without.
+    Needed,
 }
 
 /// The action that a bundle is about.
@@ -41,37 +56,86 @@ struct Asked {
     decided: u64,
     finished: Option<u64>,
     act_id: Id,
-    /// Token digest of its delegation.
-    chain: Option<String>,
+    /// Positions of the delegations it was done under.
+    links: Vec<u64>,
 }
+
+/// What is looked for at log level on behalf of the delegations that are shown.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Runs in which their roots were recorded first.
+    issuances: BTreeSet<Id>,
+    /// Positions of the mandates behind them.
+    mandates: BTreeSet<u64>,
+    /// Positions of the orders about them.
+    orders: BTreeSet<u64>,
+}
+
+/// Bytes of a file beside its items, with room for the signed note.
+const FRAME_BYTES: usize = 65_536;
+
+/// The part of the limits that sub-runs may fill; the rest is for what came before and after them.
+const SUB_RUNS: (usize, usize) = (3, 4);
 
 impl Plan {
     /// Reads what the subject needs.
     pub(crate) fn of(index: &Index, subject: Subject) -> Result<Self, ReportError> {
+        let plan = Self::build(index, subject, Extent::Room)?;
+        if plan.fits(0, 0) {
+            return Ok(plan);
+        }
+        let plan = Self::build(index, subject, Extent::Needed)?;
+        check_count(plan.entries.len())?;
+        Ok(plan)
+    }
+
+    fn build(index: &Index, subject: Subject, extent: Extent) -> Result<Self, ReportError> {
         let (run, asked) = match subject {
             Subject::Run(run) => (run, None),
             Subject::Action(which) => {
                 let located = index.locate(which)?;
                 let decision = index.record(located.decided)?;
                 let (run, act_id) = named(&decision)?;
-                let chain = decision.text("chain");
-                (run, Some(Asked { decided: located.decided, finished: located.finished, act_id, chain }))
+                let links = match decision.text("chain") {
+                    Some(leaf) => index.links_in(&run, &leaf, located.decided)?,
+                    None => Vec::new(),
+                };
+                let asked = Asked { decided: located.decided, finished: located.finished, act_id, links };
+                (run, Some(asked))
             }
         };
         let subject = match &asked {
             Some(asked) => bundle::Subject::Action(asked.act_id),
             None => bundle::Subject::Run(run),
         };
-        let mut plan = Self { subject, entries: BTreeMap::new() };
+        let depth = u64::BITS - index.reader().size().leading_zeros() + 1;
+        let path = 34 * usize::try_from(depth).unwrap_or(64);
+        let mut plan = Self { subject, entries: BTreeMap::new(), weight: FRAME_BYTES, path };
         plan.add_run(index, &run, asked.as_ref())?;
-        plan.add_log_level(index)?;
-        check_count(plan.entries.len())?;
+        if asked.is_none() && extent == Extent::Room {
+            plan.add_sub_runs(index, &run)?;
+        }
+        let wanted = plan.wanted(index, asked.as_ref())?;
+        plan.add_issuances(index, &wanted)?;
+        plan.add_log_level(index, &wanted, extent)?;
         Ok(plan)
     }
 
     /// Entries that must be under the checkpoint.
     pub(crate) fn size(&self) -> u64 {
         self.entries.last_key_value().map_or(0, |(last, _)| last + 1)
+    }
+
+    fn insert(&mut self, record: Record, show: Show) {
+        let planned = Planned { record, show };
+        self.weight += self.path + planned.weight();
+        self.entries.insert(planned.record.index, planned);
+    }
+
+    /// Whether this and so much more is within the limits of one file.
+    fn fits(&self, entries: usize, bytes: usize) -> bool {
+        self.entries.len().saturating_add(entries) <= BUNDLE_ENTRIES_MAX
+            && self.weight.saturating_add(bytes) <= BUNDLE_MAX_BYTES
     }
 
     /// Every entry of every stream of the run.
@@ -85,38 +149,92 @@ impl Plan {
         for position in positions {
             let record = index.record(position)?;
             let show = asked.map_or(Show::All, |asked| show_for(&record, asked));
-            self.entries.insert(position, Planned { record, show });
+            self.insert(record, show);
         }
         Ok(())
     }
 
-    /// The log-level chain from entry 0 as far as a shown decision or delegation relies on it: genesis, the keys
-    /// registered by then, and the policies.
-    fn add_log_level(&mut self, index: &Index) -> Result<(), ReportError> {
-        // the two genesis entries are needed in any case
-        let until = self.last_shown(&[Kind::Decided, Kind::Delegated]).max(2);
-        let positions = index.chain_of(&LOG_LEVEL, 0, until, past_limit())?;
-        check_count(positions.len())?;
-        let policies = self.policies_used(index, &positions)?;
-        for position in positions {
-            let record = index.record(position)?;
-            let show = match record.kind() {
-                Some(Kind::LogGenesis | Kind::KeyOrTrustChanged) => Show::All,
-                Some(Kind::PolicyActivated) if policies.contains(&position) => {
-                    Show::Only(&["policy_digest", "files"])
+    /// The runs that a run announces, and those that they announce, as far as there is room: one that does not fit is
+    /// left out whole, and the verifier says so.
+    fn add_sub_runs(&mut self, index: &Index, run: &Id) -> Result<(), ReportError> {
+        let (part, whole) = SUB_RUNS;
+        let (entries_max, bytes_max) = (BUNDLE_ENTRIES_MAX / whole * part, BUNDLE_MAX_BYTES / whole * part);
+        let mut waiting = VecDeque::from([*run]);
+        let mut taken = BTreeSet::from([*run]);
+        while let Some(parent) = waiting.pop_front() {
+            for child in index.children_of(&parent, past_limit())? {
+                let positions = index.chain_of(&child.run, 0, u64::MAX, past_limit())?;
+                let count = self.entries.len().saturating_add(positions.len());
+                if child.run == LOG_LEVEL || count > entries_max || taken.contains(&child.run) {
+                    continue;
                 }
-                // that it is another one than the one used is for everybody to see; what it says is not
-                Some(Kind::PolicyActivated) => Show::Only(&["policy_digest"]),
-                _ => Show::Nothing,
-            };
-            self.entries.insert(position, Planned { record, show });
+                let records: Result<Vec<Record>, LineageError> =
+                    positions.into_iter().map(|position| index.record(position)).collect();
+                let planned: Vec<Planned> =
+                    records?.into_iter().map(|record| Planned { record, show: Show::All }).collect();
+                let bytes: usize = planned.iter().map(|planned| planned.weight() + self.path).sum();
+                if self.weight.saturating_add(bytes) > bytes_max {
+                    continue;
+                }
+                for planned in planned {
+                    self.insert(planned.record, planned.show);
+                }
+                taken.insert(child.run);
+                waiting.push_back(child.run);
+            }
         }
         Ok(())
     }
 
-    /// Position of the last shown entry of these kinds; 0 when there is none.
-    fn last_shown(&self, kinds: &[Kind]) -> u64 {
-        self.shown(kinds).last().unwrap_or(0)
+    /// What the delegations that are shown need elsewhere.
+    fn wanted(&self, index: &Index, asked: Option<&Asked>) -> Result<Wanted, ReportError> {
+        let mut wanted = Wanted::default();
+        let leaf = asked.and_then(|asked| asked.links.last());
+        let shown: Vec<u64> = match (asked, leaf) {
+            // the leaf stands for its whole chain
+            (Some(_), leaf) => leaf.copied().into_iter().collect(),
+            (None, _) => self.shown(&[Kind::Delegated]).collect(),
+        };
+        for position in shown {
+            let Some(digest) = self.entries.get(&position).and_then(|planned| planned.record.text("digest"))
+            else {
+                continue;
+            };
+            let needs = index.needs_of(&digest)?;
+            wanted.issuances.extend(needs.issuance);
+            wanted.mandates.extend(needs.mandate);
+            wanted.orders.extend(needs.orders);
+        }
+        Ok(wanted)
+    }
+
+    /// The runs in which roots were issued: how each began and ended, and the root; of anything else in it that it is
+    /// there.
+    fn add_issuances(&mut self, index: &Index, wanted: &Wanted) -> Result<(), ReportError> {
+        let roots: BTreeSet<String> = self
+            .shown(&[Kind::Delegated])
+            .filter_map(|position| self.entries.get(&position)?.record.text("digest"))
+            .collect();
+        for run in &wanted.issuances {
+            let positions = index.chain_of(run, 0, u64::MAX, past_limit())?;
+            let there = positions.first().is_some_and(|first| self.entries.contains_key(first));
+            // without it the verifier notes that the issuance is not shown
+            if there || !self.fits(positions.len(), positions.len().saturating_mul(self.path + 1_024)) {
+                continue;
+            }
+            for position in positions {
+                let record = index.record(position)?;
+                let show = match record.kind() {
+                    Some(Kind::RunStarted | Kind::RunEnded) => Show::All,
+                    Some(Kind::Delegated) if record.text("digest").is_some_and(|of| roots.contains(&of)) => {
+                        Show::All
+                    }
+                    _ => Show::Nothing,
+                };
+                self.insert(record, show);
+            }
+        }
+        Ok(())
     }
 
     fn shown<'a>(&'a self, kinds: &'a [Kind]) -> impl Iterator<Item = u64> + 'a {
@@ -126,26 +244,26 @@ impl Plan {
             .filter(|(_, planned)| planned.record.kind().is_some_and(|kind| kinds.contains(&kind)))
             .map(|(position, _)| *position)
     }
+}
 
-    /// Positions of the policies that were in force at a shown decision.
-    fn policies_used(&self, index: &Index, log_level: &[u64]) -> Result<Vec<u64>, LineageError> {
-        let mut activated = Vec::new();
-        for position in log_level {
-            if index.record(*position)?.kind() == Some(Kind::PolicyActivated) {
-                activated.push(*position);
-            }
-        }
-        let before = |decision: u64| activated.iter().rev().find(|policy| **policy < decision).copied();
-        Ok(self.shown(&[Kind::Decided]).filter_map(before).collect())
+impl Planned {
+    /// Bytes of the item at most, without its path.
+    fn weight(&self) -> usize {
+        let Some(fields) = self.record.fields().filter(|_| self.show != Show::Nothing) else {
+            return self.record.bytes.len() + 32;
+        };
+        let shown: usize = fields.iter().map(|field| field.value.len() + 40).sum();
+        self.record.bytes.len() + 32 + shown
     }
 }
 
 /// Of a run that one action belongs to: how it began, ended and was interrupted; of its other acts only that they
-/// are there.
+/// are there, of its sub-runs which they are.
 fn show_for(record: &Record, asked: &Asked) -> Show {
     let shown = match record.kind() {
         Some(Kind::RunStarted | Kind::RunEnded | Kind::Gap) => true,
-        Some(Kind::Delegated) => asked.chain.is_some() && record.text("digest") == asked.chain,
+        Some(Kind::ChildStarted) => return Show::Only(&["child", "delegation", "by"]),
+        Some(Kind::Delegated) => asked.links.contains(&record.index),
         Some(Kind::Decided) => record.index == asked.decided,
         Some(Kind::Finished) => Some(record.index) == asked.finished,
         Some(Kind::Observed) => record.id("act_id") == Some(asked.act_id),
@@ -182,5 +300,18 @@ mod tests {
     fn a_bundle_has_a_bounded_number_of_entries() {
         assert!(check_count(BUNDLE_ENTRIES_MAX).is_ok());
         assert!(matches!(check_count(BUNDLE_ENTRIES_MAX + 1), Err(ReportError::TooMany)));
+    }
+
+    #[test]
+    fn what_is_optional_is_taken_as_far_as_both_limits_allow() {
+        let plan = Plan {
+            subject: bundle::Subject::Run([7; 16]),
+            entries: BTreeMap::new(),
+            weight: FRAME_BYTES,
+            path: 34,
+        };
+        assert!(plan.fits(BUNDLE_ENTRIES_MAX, 0) && !plan.fits(BUNDLE_ENTRIES_MAX + 1, 0));
+        let room = BUNDLE_MAX_BYTES - FRAME_BYTES;
+        assert!(plan.fits(0, room) && !plan.fits(0, room + 1));
     }
 }

@@ -15,14 +15,20 @@
     reason = "a test that sets up something impossible should stop there"
 )]
 
+mod authority;
 mod clock;
 mod log;
+mod orders;
 mod parts;
 mod random;
 mod story;
 
+pub use authority::source_under;
 pub use clock::HandClock;
+pub use ed25519_dalek::SigningKey;
 pub use log::{Draft, LogBuilder, Written};
 pub use parts::{PartField, PartItem, Parts};
 pub use random::{SeededRandom, signing_key};
-pub use story::{Call, Person, TestRun, policy_digest, resigned, source_of, token_digest};
+pub use story::{
+    Call, Person, TestRun, named, policy_digest, resigned, signed_text, source_of, token_digest,
+};

@@ -116,7 +116,11 @@ impl LogBuilder {
     pub fn needed(kind: Kind, name: &str) -> bool {
         let names: &[&str] = match kind {
             Kind::LogGenesis => &["log_key", "issuer", "issuer_key", "tenant"],
+            Kind::RunStarted => &["parent"],
             Kind::Delegated => &["token", "request"],
+            Kind::Revoked => &["what", "target", "eff", "token"],
+            Kind::ChildStarted => &["child"],
+            Kind::HaltedOrResumed => &["change", "on", "token", "halt"],
             Kind::Decided => &[
                 "act_id",
                 "chain",
@@ -128,11 +132,12 @@ impl LogBuilder {
                 "policy_digest",
                 "revocations",
                 "verdict",
+                "credential",
             ],
             Kind::Finished => &["act_id", "status"],
             Kind::PolicyActivated => &["policy_digest"],
             Kind::KeyOrTrustChanged => &["change", "principal", "key"],
-            Kind::RunEnded => &["streams"],
+            Kind::RunEnded => &["streams", "children"],
             _ => &[],
         };
         names.contains(&name)

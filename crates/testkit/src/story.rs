@@ -1,8 +1,8 @@
 //! What stands in the entries: people, runs, delegations, calls. Every step gives a [`Draft`] or a claim object that
 //! can be changed before it is signed or appended; the verbs that append do the usual thing.
 
-use ed25519_dalek::SigningKey;
-use evidence::delegation::{Pop, Root, RootRequest, Source, args_digest};
+use ed25519_dalek::{Signer as _, SigningKey};
+use evidence::delegation::{Named, Pop, Root, RootRequest, Source, args_digest};
 use evidence::digest::hex;
 use evidence::id::{self, Id, LOG_LEVEL};
 use evidence::jws::{self, Jwk, Signed};
@@ -39,10 +39,20 @@ pub struct TestRun {
     pub holder: Holder,
     /// The holder's key.
     pub key: SigningKey,
-    /// What the root allows.
+    /// What the root, or the child it works under, allows.
     pub scope: Scope,
-    /// Token digest of the delegation, once there is one.
+    /// How deep the chain may grow.
+    pub max_depth: u64,
+    /// Token digest of the leaf delegation, once there is one.
     pub delegation: String,
+    /// The tokens down to that leaf, root first.
+    pub chain: Vec<String>,
+    /// The signed request behind the root, where there is one.
+    pub request: Option<String>,
+    /// The run that handed the work over.
+    pub parent: Option<Id>,
+    /// The runs that this one announced.
+    pub children: Vec<Id>,
     /// The holder's next counter.
     pub counter: u64,
     /// Stream of its decisions.
@@ -153,21 +163,33 @@ impl LogBuilder {
             holder,
             key,
             scope: Scope::server("stdio:fs"),
+            max_depth: 0,
             delegation: String::new(),
+            chain: Vec::new(),
+            request: None,
+            parent: None,
+            children: Vec::new(),
             counter: 0,
             stream: 0,
         }
     }
 
+    /// The first entry of a run.
+    pub fn run_started(&self, run: &TestRun) -> Draft {
+        let draft = Draft::new(Kind::RunStarted)
+            .run(run.id)
+            .with("txn", &json!(id::text(&run.txn)))
+            .with("initiator", &json!(run.principal))
+            .with("holder", &json!(run.holder));
+        match &run.parent {
+            Some(parent) => draft.with("parent", &json!(id::text(parent))),
+            None => draft,
+        }
+    }
+
     /// Starts a run.
     pub fn start(&mut self, run: &TestRun) -> u64 {
-        self.append(
-            Draft::new(Kind::RunStarted)
-                .run(run.id)
-                .with("txn", &json!(id::text(&run.txn)))
-                .with("initiator", &json!(run.principal))
-                .with("holder", &json!(run.holder)),
-        )
+        self.append(self.run_started(run))
     }
 
     /// What a principal signs to have a root issued to a run.
@@ -180,13 +202,17 @@ impl LogBuilder {
             iat: now,
             exp: now + 300,
             cnf: Jwk::of(&run.key),
-            max_depth: 0,
+            max_depth: run.max_depth,
             scope: run.scope.clone(),
             ttl: ROOT_S,
             tenant: "local".to_owned(),
             txn: None,
             purpose: "tests".to_owned(),
             holder: None,
+            why: None,
+            intent: None,
+            approvals: None,
+            mandate: None,
         }
     }
 
@@ -200,7 +226,7 @@ impl LogBuilder {
             nbf: now,
             exp: now + ROOT_S,
             cnf: Jwk::of(&run.key),
-            max_depth: 0,
+            max_depth: run.max_depth,
             scope: run.scope.clone(),
             tenant: "local".to_owned(),
             txn: run.txn,
@@ -208,6 +234,9 @@ impl LogBuilder {
             principal: run.principal.clone(),
             holder: run.holder.clone(),
             source,
+            why: None,
+            intent: None,
+            approvals: None,
         }
     }
 
@@ -239,6 +268,8 @@ impl LogBuilder {
     pub fn record(&mut self, run: &mut TestRun, root: &Root, request: Option<&str>) -> u64 {
         let token = root.sign(&self.issuer_key);
         run.delegation = token_digest(&token);
+        run.chain = vec![token.clone()];
+        run.request = request.map(str::to_owned);
         self.append(self.delegated(run, &token, request))
     }
 
@@ -289,6 +320,10 @@ impl LogBuilder {
             .with("revocations", &json!({"index": self.last_log_level()}))
             .with("verdict", &json!(verdict))
             .with("determining", &json!(["default"]))
+            .with(
+                "credential",
+                &json!({"type": "local-key", "uid": 1_000, "pid": 2, "pop": "verified", "carrier": "wrap"}),
+            )
     }
 
     /// Index of the last log-level entry.
@@ -329,10 +364,11 @@ impl LogBuilder {
     pub fn manifest(&self, run: &TestRun) -> Draft {
         let stream = |(stream, count, last): (u64, u64, Hash)| json!({"stream": stream, "count": count, "last": hex(&last)});
         let streams: Vec<Value> = self.streams(&run.id).into_iter().map(stream).collect();
+        let children: Vec<String> = run.children.iter().map(id::text).collect();
         Draft::new(Kind::RunEnded)
             .run(run.id)
             .with("streams", &json!(streams))
-            .with("children", &json!([]))
+            .with("children", &json!(children))
             .with("gaps", &json!(0))
             .with("reason", &json!("closed"))
             .with("open_actions", &json!([]))
@@ -353,9 +389,14 @@ pub fn policy_digest(files: &Value) -> String {
 
 /// The source of a root that rests on a signed request.
 pub fn source_of(request: &str) -> Source {
-    let signed = Signed::parse(request, jws::ROOT_REQUEST).unwrap();
+    Source::KeyRequest(named(request, jws::ROOT_REQUEST))
+}
+
+/// How a root names a signed object of type `typ`.
+pub fn named(token: &str, typ: &str) -> Named {
+    let signed = Signed::parse(token, typ).unwrap();
     let jti = signed.unverified()["jti"].as_str().unwrap().to_owned();
-    Source::KeyRequest { kid: signed.kid().to_owned(), jti, digest: signed.digest() }
+    Named { kid: signed.kid().to_owned(), jti, digest: signed.digest() }
 }
 
 /// A signed object of type `typ` with another value at a place of its claims (a JSON pointer), signed again.
@@ -364,6 +405,14 @@ pub fn resigned(token: &str, typ: &str, key: &SigningKey, place: &str, value: Va
     let (parent, name) = place.rsplit_once('/').unwrap();
     claims.pointer_mut(parent).unwrap()[name] = value;
     jws::sign(typ, &claims, key)
+}
+
+/// A signed object whose header and payload are exactly these texts, whatever they are.
+pub fn signed_text(header: &str, payload: &str, key: &SigningKey) -> String {
+    let encode = |text: &str| evidence::base64url::encode(text.as_bytes());
+    let input = format!("{}.{}", encode(header), encode(payload));
+    let signature = key.sign(input.as_bytes());
+    format!("{input}.{}", evidence::base64url::encode(&signature.to_bytes()))
 }
 
 /// Digest over everything before the signature, whatever it is.

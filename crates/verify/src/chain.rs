@@ -1,18 +1,38 @@
-//! The checks of a delegation and of an act under it (format §6, §10 steps 10 and 11).
+//! The checks of delegations, of the chains they form, and of acts under them (format §6, §10 steps 10 to 12).
 //!
 //! There is one set of them: the recorder calls them before an act is let go, and the bundle check calls the same
 //! functions years later. Times come in as arguments, so both reach the same answer.
 //!
-//! [`delegation`], [`root_request`], [`within_request`] and [`act`] stop at the first check that fails. The bundle
-//! check calls the parts one by one, because it has to name everything that is wrong.
+//! The public functions stop at the first check that fails. The bundle check calls the parts one by one, because it
+//! has to name everything that is wrong. Which part is where: `link` a child under its parent, `request`
+//! what a root rests on, `mandate` standing authorities, `order` revocations and halts, `pop` proofs of possession,
+//! `act` all of it for one act.
 
-use evidence::delegation::{Pop, Root, RootRequest, Source, args_digest};
-use evidence::id::Id;
-use evidence::jws::{self, Jwk, JwsError, Signed};
-use evidence::label::Assurance;
-use evidence::limits::SKEW_S;
-use evidence::{Principal, id};
-use serde_json::{Map, Value};
+mod act;
+mod link;
+mod mandate;
+mod order;
+mod pop;
+mod request;
+
+use std::sync::Arc;
+
+use evidence::Holder;
+use evidence::delegation::{Link as Claims, Root};
+use evidence::jws::{self, Jwk, Signed};
+use evidence::limits::{CHAIN_LINKS_MAX, CHAIN_MAX_BYTES};
+use serde_json::Value;
+
+pub use act::{Act, Known, Proven, act, covered, in_force, possession, proof_for, signed_proof};
+pub(crate) use act::{in_scope, in_time, named_for_approval};
+pub(crate) use link::{Below, faults};
+pub use mandate::{Mandated, mandate};
+pub(crate) use mandate::{mandate_of_another, parse_mandate, signed_mandate, under, unregistered_mandate};
+pub use order::{halt, order_fresh, revocation};
+pub(crate) use order::{parse_halt, parse_revocation, signed_order, unregistered_order};
+pub(crate) use pop::{Binding, bound, parse_pop, pop_in_time, proven_by_holder};
+pub use request::{Request, request_fresh, root_request, within_request};
+pub(crate) use request::{other_principal, parse_request, signed_by_principal, unregistered, within};
 
 /// Which check failed. Its `name()` is the finding code of format §10, and the `step` of a recorded refusal.
 pub use crate::finding::Code as Step;
@@ -27,140 +47,192 @@ pub struct Failure {
     pub text: String,
 }
 
-/// A root delegation whose shape, rules and signature hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delegation {
-    /// Its claims.
-    pub root: Root,
-    /// Its token digest, by which proofs and decisions name it.
-    pub digest: String,
-}
-
-/// A root request that a registered key signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Its claims.
-    pub request: RootRequest,
-    /// Its token digest, by which the root names it.
-    pub digest: String,
-    /// Whose key signed it, by the register.
-    pub principal: Principal,
-}
-
-/// One act that is to be covered by a delegation.
+/// What every chain of a log hangs on: its genesis (format §5, kind 1).
 #[derive(Debug, Clone, Copy)]
-pub struct Act<'a> {
-    /// Tool URI.
-    pub tool: &'a str,
-    /// The arguments; none where they are withheld (absent arguments are an empty object).
-    pub args: Option<&'a Map<String, Value>>,
-    /// base64url SHA-256 of the JCS of the arguments.
-    pub args_digest: &'a str,
-    /// The act.
-    pub act_id: Id,
-    /// When it was decided, ms.
-    pub at_ms: u64,
+pub struct Anchor<'a> {
+    /// `iss` of roots, audience of everything.
+    pub issuer: &'a str,
+    /// Signs roots.
+    pub issuer_key: &'a Jwk,
+    /// Whose log it is.
+    pub tenant: &'a str,
 }
 
-/// An act that a delegation covers and its holder proved.
+/// What a genesis says as far as it is shown; what is not shown is not compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stated<'a> {
+    pub(crate) issuer: Option<&'a str>,
+    pub(crate) tenant: Option<&'a str>,
+}
+
+/// One link of a chain that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proven {
-    /// The holder's proof. That its counter is unused is for the caller to check.
-    pub pop: Pop,
-    /// `false` where the delegation constrains the arguments and they were withheld.
-    pub arguments_checked: bool,
+pub struct Link {
+    /// What it says.
+    pub claims: Claims,
+    /// Its token digest, by which proofs, children, decisions and revocations name it.
+    pub digest: String,
+    /// Thumbprint of the key that signed it.
+    pub kid: String,
 }
 
-/// Checks a root delegation by itself: shape, rules, issuer, signature (format §10 step 10).
-pub fn delegation(token: &str, issuer: &str, issuer_key: &Jwk) -> Result<Delegation, Failure> {
-    let signed = parse_signed_delegation(token)?;
-    let delegation = parse_root(&signed)?;
-    issued_by(&delegation.root, issuer)?;
-    signed_by_issuer(&signed, issuer_key)?;
-    Ok(delegation)
+/// Links from a root to a leaf, each the parent of the next. Never empty. Cloning it copies no link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    top: Arc<Link>,
+    /// The claims of `top`, which is a root.
+    root: Arc<Root>,
+    /// Children, from the one below the root to the leaf.
+    below: Vec<Arc<Link>>,
 }
 
-/// Checks a root request: shape, rules, audience, a registered key, its signature (format §10 step 10).
-///
-/// `registered` looks up a thumbprint in the register of principals as it stands. Whether the request is fresh is
-/// [`request_fresh`].
-pub fn root_request(
-    token: &str,
-    issuer: &str,
-    registered: impl FnOnce(&str) -> Option<(Principal, Jwk)>,
-) -> Result<Request, Failure> {
-    let (signed, request) = parse_request(token, issuer)?;
-    let (principal, key) = registered(signed.kid()).ok_or_else(|| unregistered(signed.kid()))?;
-    signed_by_principal(&signed, &key)?;
-    Ok(Request { request, digest: signed.digest(), principal })
-}
-
-/// Checks that a request may be answered at `now_s`, so that the root issued then lies within its time.
-pub fn request_fresh(request: &RootRequest, now_s: u64) -> Result<(), Failure> {
-    if in_request_time(request, now_s) {
-        return Ok(());
+impl Chain {
+    /// A chain of one; nothing for a child.
+    pub(crate) fn of(top: Link) -> Option<Self> {
+        let root = Arc::new(top.claims.as_root()?.clone());
+        Some(Self { top: Arc::new(top), root, below: Vec::new() })
     }
-    let text = format!(
-        "the request holds from {} to {} and it is {now_s} (seconds): sign a new one, and compare the two clocks",
-        request.iat, request.exp
-    );
-    Err(failure(Step::RequestBinding, text))
-}
 
-/// Checks that a root is of the principal who signed its request, and gives no more than it asked for (format §6).
-pub fn within_request(delegation: &Delegation, request: &Request) -> Result<(), Failure> {
-    if !delegation.root.principal.same(&request.principal) {
-        return Err(other_principal());
+    /// This chain with one more link below its leaf.
+    pub(crate) fn and(&self, leaf: Link) -> Self {
+        let mut longer = self.clone();
+        longer.below.push(Arc::new(leaf));
+        longer
     }
-    within(&delegation.root, &request.request, &request.digest)
+
+    /// All links, root first.
+    pub fn links(&self) -> impl DoubleEndedIterator<Item = &Link> {
+        core::iter::once(&*self.top).chain(self.below.iter().map(|link| &**link))
+    }
+
+    /// The first link.
+    pub fn root_link(&self) -> &Link {
+        &self.top
+    }
+
+    /// The claims of the first link.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The last link: the root itself in a chain of one.
+    pub fn leaf(&self) -> &Link {
+        self.below.last().unwrap_or(&self.top)
+    }
+
+    /// Number of links, at least 1.
+    pub fn count(&self) -> usize {
+        self.below.len() + 1
+    }
+
+    /// Who acts: the leaf's effective holder (format §6).
+    pub fn holder(&self) -> Holder {
+        self.leaf().claims.holder()
+    }
+
+    /// Token digests, root first.
+    pub fn digests(&self) -> impl Iterator<Item = &str> {
+        self.links().map(|link| link.digest.as_str())
+    }
+
+    /// Whether a link has this token digest.
+    pub fn contains(&self, digest: &str) -> bool {
+        self.digests().any(|known| known == digest)
+    }
+
+    /// Whether two links are bound to one key: then nobody can tell their holders apart.
+    pub fn shares_key(&self) -> bool {
+        let mut keys: Vec<Holder> = self.links().map(|link| link.claims.holder()).collect();
+        keys.sort_by(|one, other| one.key.cmp(&other.key));
+        keys.windows(2).any(|pair| matches!(pair, [one, next] if one.key == next.key))
+    }
+
+    /// The first second at which some link no longer holds.
+    pub fn exp(&self) -> u64 {
+        self.links().map(|link| link.claims.exp()).min().unwrap_or_default()
+    }
 }
 
-/// Checks that an act is covered by a delegation and proven by its holder (format §10 step 11): the delegation's
-/// time, the scope as far as the arguments are known, then the proof's shape, signature, binding and time.
-pub fn act(delegation: &Delegation, pop: &str, act: &Act<'_>) -> Result<Proven, Failure> {
-    let at_s = act.at_ms / 1_000;
-    in_time(&delegation.root, at_s)?;
-    let arguments_checked = in_scope(&delegation.root, act.tool, act.args)?;
-    let pop = possession(delegation, pop, act)?;
-    Ok(Proven { pop, arguments_checked })
+/// Checks a chain of compact tokens, root first (format §6, *Chain*). Whether it holds at a time is [`in_force`].
+pub fn chain<S: AsRef<str>>(tokens: &[S], anchor: &Anchor<'_>) -> Result<Chain, Failure> {
+    sized(tokens.iter().map(|token| token.as_ref().len()))?;
+    let mut tokens = tokens.iter().map(AsRef::as_ref);
+    let first = tokens
+        .next()
+        .ok_or_else(|| failure(Step::ChainSize, "the chain has no link: present it from its root on"))?;
+    let mut chain = root(first, anchor)?;
+    for token in tokens {
+        chain = child(&chain, token)?;
+    }
+    Ok(chain)
 }
 
-/// Checks that the delegation's holder signed a proof, whatever it is about: its counter is used up then.
-pub fn signed_proof(delegation: &Delegation, pop: &str) -> Result<Pop, Failure> {
-    let (signed, pop) = parse_pop(pop)?;
-    proven_by_holder(&signed, &delegation.root)?;
-    Ok(pop)
+/// Checks a root by itself: shape, rules, the log's issuer and tenant, signature. Gives a chain of one.
+pub fn root(token: &str, anchor: &Anchor<'_>) -> Result<Chain, Failure> {
+    let signed = parse_signed(token)?;
+    let link = parse_link(&signed)?;
+    let chain = Chain::of(link).ok_or_else(|| {
+        failure(
+            Step::DelegationMalformed,
+            "the chain begins with a child: present it from its root on, which is issued by this log",
+        )
+    })?;
+    of_log(chain.root(), &anchor.into())?;
+    signed_by_issuer(&signed, anchor.issuer_key)?;
+    Ok(chain)
 }
 
-/// Checks the holder's proof alone: shape, signature, binding, time. That the act is in scope is [`act`]'s to say.
-pub fn possession(delegation: &Delegation, pop: &str, act: &Act<'_>) -> Result<Pop, Failure> {
-    let pop = signed_proof(delegation, pop)?;
-    let expected = Binding {
-        issuer: &delegation.root.issuer,
-        leaf: &delegation.digest,
-        tool: Some(act.tool),
-        act_id: Some(act.act_id),
-        args_digest: Some(act.args_digest),
-        args: act.args,
+/// One more link below a chain that was checked.
+fn child(above: &Chain, token: &str) -> Result<Chain, Failure> {
+    let signed = parse_signed(token)?;
+    let link = parse_link(&signed)?;
+    let Claims::Child(claims) = &link.claims else {
+        let text = "the chain has a second root: one chain has one root, and children below it";
+        return Err(failure(Step::DelegationMalformed, text));
     };
-    bound(&pop, &expected)?;
-    pop_in_time(&pop, act.at_ms / 1_000)?;
-    Ok(pop)
+    let below = Below { signed: &signed, child: claims, digest: &link.digest, above };
+    match faults(&below).into_iter().next() {
+        Some(failure) => Err(failure),
+        None => Ok(above.and(link)),
+    }
+}
+
+/// Whether a chain of tokens of these lengths is within the limits.
+pub(crate) fn sized(lengths: impl ExactSizeIterator<Item = usize>) -> Result<(), Failure> {
+    let count = lengths.len();
+    if count > CHAIN_LINKS_MAX {
+        let text =
+            format!("the chain has {count} links, more than the {CHAIN_LINKS_MAX} that the format allows");
+        return Err(failure(Step::ChainSize, text));
+    }
+    let bytes: usize = lengths.sum();
+    if bytes > CHAIN_MAX_BYTES {
+        let text =
+            format!("the chain has {bytes} bytes, more than the {CHAIN_MAX_BYTES} that the format allows");
+        return Err(failure(Step::ChainSize, text));
+    }
+    Ok(())
 }
 
 /// Shape of a signed delegation; neither its claims nor its signature are checked yet.
-pub(crate) fn parse_signed_delegation(token: &str) -> Result<Signed, Failure> {
-    Signed::parse(token, jws::DELEGATION).map_err(|error| malformed_delegation(&error))
+pub(crate) fn parse_signed(token: &str) -> Result<Signed, Failure> {
+    Signed::parse(token, jws::DELEGATION).map_err(|error| malformed(&error.to_string()))
 }
 
-/// Claims and rules of a root delegation; its signature is not checked yet.
-pub(crate) fn parse_root(signed: &Signed) -> Result<Delegation, Failure> {
-    let root = Root::parse(signed.unverified()).map_err(|error| malformed_delegation(&error))?;
+/// Claims and rules of a delegation by itself; its signature is not checked yet.
+pub(crate) fn parse_link(signed: &Signed) -> Result<Link, Failure> {
+    let claims = Claims::parse(signed.unverified()).map_err(|error| malformed(&error.to_string()))?;
     if !are_plain(signed, &["prin", "hld"]) {
-        let text = "the delegation is not an acceptable one: its principal or holder is no object of strings";
-        return Err(failure(Step::DelegationMalformed, text));
+        return Err(malformed("its principal or holder is no object of strings"));
     }
-    Ok(Delegation { root, digest: signed.digest() })
+    if claims.as_child().is_some_and(|child| child.delegator != signed.kid()) {
+        return Err(malformed("its issuer is not the key that it names as its signer"));
+    }
+    Ok(Link { claims, digest: signed.digest(), kid: signed.kid().to_owned() })
+}
+
+fn malformed(why: &str) -> Failure {
+    failure(Step::DelegationMalformed, format!("the delegation is not an acceptable one: {why}"))
 }
 
 /// Whether these members of `deeds`, where they are there, are objects of strings (and an absent key perhaps null).
@@ -175,26 +247,28 @@ fn are_plain(signed: &Signed, names: &[&str]) -> bool {
     names.iter().filter_map(|name| own?.get(*name)).all(is_plain)
 }
 
-fn malformed_delegation(why: &dyn std::error::Error) -> Failure {
-    failure(Step::DelegationMalformed, format!("the delegation is not an acceptable one: {why}"))
+/// The rules that a root is issued by the log's issuer, for the log's tenant.
+pub(crate) fn of_log(root: &Root, stated: &Stated<'_>) -> Result<(), Failure> {
+    stated.fits(&root.issuer, &root.tenant).map_err(|why| malformed(&why))
 }
 
-/// The rule that a root is issued by the log's issuer.
-pub(crate) fn issued_by(root: &Root, issuer: &str) -> Result<(), Failure> {
-    if root.issuer == issuer {
-        return Ok(());
+impl Stated<'_> {
+    /// Whether something is for this log.
+    pub(crate) fn fits(&self, issuer: &str, tenant: &str) -> Result<(), String> {
+        if let Some(expected) = self.issuer.filter(|expected| *expected != issuer) {
+            return Err(format!("it is for the issuer `{issuer}`, not for this log's `{expected}`"));
+        }
+        if let Some(expected) = self.tenant.filter(|expected| *expected != tenant) {
+            return Err(format!("it is for the tenant `{tenant}`, not for this log's `{expected}`"));
+        }
+        Ok(())
     }
-    let text = format!("the delegation is issued by `{}`, not by this log's issuer `{issuer}`", root.issuer);
-    Err(failure(Step::DelegationMalformed, text))
 }
 
-/// Checks that a root is for the log's tenant, as its genesis states it (format §10 step 10).
-pub fn of_tenant(root: &Root, tenant: &str) -> Result<(), Failure> {
-    if root.tenant == tenant {
-        return Ok(());
+impl<'a> From<&Anchor<'a>> for Stated<'a> {
+    fn from(anchor: &Anchor<'a>) -> Self {
+        Self { issuer: Some(anchor.issuer), tenant: Some(anchor.tenant) }
     }
-    let text = format!("the delegation is for the tenant `{}`, not for this log's `{tenant}`", root.tenant);
-    Err(failure(Step::DelegationMalformed, text))
 }
 
 /// The issuer's signature on a root.
@@ -204,184 +278,6 @@ pub(crate) fn signed_by_issuer(signed: &Signed, issuer_key: &Jwk) -> Result<(), 
             format!("the issuer's signature on the delegation is wrong: {error}; it was altered or forged");
         failure(Step::DelegationSignature, text)
     })
-}
-
-/// Shape and rules of a root request; its signature is not checked yet.
-pub(crate) fn parse_request(token: &str, issuer: &str) -> Result<(Signed, RootRequest), Failure> {
-    let wrong = |why: String| {
-        let text = format!("the request for this delegation is not an acceptable one: {why}");
-        failure(Step::RequestMalformed, text)
-    };
-    let signed = Signed::parse(token, jws::ROOT_REQUEST).map_err(|error| wrong(error.to_string()))?;
-    let request = RootRequest::parse(signed.unverified()).map_err(|error| wrong(error.to_string()))?;
-    if !are_plain(&signed, &["hld"]) {
-        return Err(wrong("its holder is no object of strings".into()));
-    }
-    if request.key != signed.kid() {
-        return Err(wrong("its issuer is not the key that it names as its signer".into()));
-    }
-    if request.audience != issuer {
-        return Err(wrong(format!("it is addressed to `{}`, not to `{issuer}`", request.audience)));
-    }
-    Ok((signed, request))
-}
-
-/// The principal's signature on a request.
-pub(crate) fn signed_by_principal(signed: &Signed, key: &Jwk) -> Result<(), Failure> {
-    signed.verify(key).map(|_| ()).map_err(|error| {
-        let text = format!("the principal's request does not hold: {error}; it was altered or forged");
-        failure(Step::RequestSignature, text)
-    })
-}
-
-/// That the key of a request is not one of a registered principal.
-pub(crate) fn unregistered(kid: &str) -> Failure {
-    let text = format!(
-        "the request for this delegation is signed with the key `{kid}`, which is not registered (or no longer): \
-         register it with `deeds principal add`, or sign with a registered key"
-    );
-    failure(Step::RequestKey, text)
-}
-
-/// That a root names somebody else than the principal whose key signed its request.
-pub(crate) fn other_principal() -> Failure {
-    beyond("names another principal than the one whose key signed the request")
-}
-
-/// Whether a root gives no more than the request with this token digest asked for.
-pub(crate) fn within(root: &Root, asked: &RootRequest, digest: &str) -> Result<(), Failure> {
-    let holder_as_named = asked.holder.as_ref().is_none_or(|(id, kind)| {
-        root.holder.id == *id
-            && root.holder.kind == *kind
-            && root.holder.asr == Assurance::DelegatorAsserted.as_str()
-    });
-    let named =
-        Source::KeyRequest { kid: asked.key.clone(), jti: asked.jti.clone(), digest: digest.to_owned() };
-    let rules = [
-        (root.source == named, "names another request than this one"),
-        (root.cnf == asked.cnf, "is bound to another key than the request names"),
-        (root.scope.within(&asked.scope), "allows more than the request asked for"),
-        (root.max_depth <= asked.max_depth, "allows a deeper chain than the request asked for"),
-        (root.tenant == asked.tenant, "is for another tenant than the request names"),
-        (root.purpose == asked.purpose, "states another purpose than the request"),
-        (asked.txn.is_none_or(|txn| root.txn == txn), "is for another task than the request names"),
-        (root.exp.saturating_sub(root.iat) <= asked.ttl, "lives longer than the request asked for"),
-        (in_request_time(asked, root.iat), "was issued outside the time of the request"),
-        (holder_as_named, "names another holder than the request"),
-    ];
-    match rules.into_iter().find(|(holds, _)| !holds) {
-        Some((_, problem)) => Err(beyond(problem)),
-        None => Ok(()),
-    }
-}
-
-fn beyond(problem: &str) -> Failure {
-    let text = format!("the delegation {problem}: the issuer went beyond what the principal signed");
-    failure(Step::RequestBinding, text)
-}
-
-/// Whether a delegation holds at a time; the log's clock may be behind the issuer's by the skew allowed.
-pub(crate) fn in_time(root: &Root, at_s: u64) -> Result<(), Failure> {
-    if root.nbf.saturating_sub(SKEW_S) <= at_s && at_s < root.exp {
-        return Ok(());
-    }
-    let text = format!(
-        "the delegation holds from {} until {} and the act was decided at {at_s} (seconds): get a new delegation",
-        root.nbf, root.exp
-    );
-    Err(failure(Step::DelegationTime, text))
-}
-
-/// Whether a delegation includes a call. `Ok(false)`: the tool is included, the arguments could not be checked.
-pub(crate) fn in_scope(root: &Root, tool: &str, args: Option<&Map<String, Value>>) -> Result<bool, Failure> {
-    let row = root.scope.row(tool).ok_or_else(|| {
-        let text =
-            format!("the delegation does not include the tool `{tool}`: ask the principal for one that does");
-        failure(Step::Scope, text)
-    })?;
-    let Some(args) = args else { return Ok(row.is_empty()) };
-    root.scope
-        .permits(tool, args)
-        .map_err(|denial| failure(Step::Scope, format!("{denial} (tool `{tool}`)")))?;
-    Ok(true)
-}
-
-/// Shape and rules of a proof; its signature is not checked yet.
-pub(crate) fn parse_pop(token: &str) -> Result<(Signed, Pop), Failure> {
-    let wrong = |why: String| {
-        failure(Step::PopMalformed, format!("the proof of possession is not an acceptable one: {why}"))
-    };
-    let signed = Signed::parse(token, jws::POP).map_err(|error| wrong(error.to_string()))?;
-    let pop = Pop::parse(signed.unverified()).map_err(|error| wrong(error.to_string()))?;
-    Ok((signed, pop))
-}
-
-/// The holder's signature on a proof.
-pub(crate) fn proven_by_holder(signed: &Signed, root: &Root) -> Result<(), Failure> {
-    signed.verify(&root.cnf).map(|_| ()).map_err(|error| {
-        let why = match error {
-            JwsError::OtherKey { .. } => {
-                "another key than the one the delegation is bound to signed it".into()
-            }
-            error => error.to_string(),
-        };
-        let text =
-            format!("the proof of possession is not the holder's: {why}; somebody else used the delegation");
-        failure(Step::PopSignature, text)
-    })
-}
-
-/// What a proof has to be about. A part that is not known here equals nothing.
-pub(crate) struct Binding<'a> {
-    pub(crate) issuer: &'a str,
-    /// Token digest of the delegation.
-    pub(crate) leaf: &'a str,
-    pub(crate) tool: Option<&'a str>,
-    pub(crate) act_id: Option<Id>,
-    pub(crate) args_digest: Option<&'a str>,
-    /// Where known, their digest is recomputed.
-    pub(crate) args: Option<&'a Map<String, Value>>,
-}
-
-/// Whether a proof is about this act and no other.
-pub(crate) fn bound(pop: &Pop, to: &Binding<'_>) -> Result<(), Failure> {
-    let problem = if to.issuer != pop.audience {
-        "is addressed to another issuer"
-    } else if to.leaf != pop.leaf {
-        "names another delegation"
-    } else if to.tool != Some(pop.tool.as_str()) {
-        "names another tool"
-    } else if to.act_id != Some(pop.act_id) {
-        "names another act"
-    } else if to.args_digest != Some(pop.args_digest.as_str()) {
-        "names other arguments"
-    } else if to.args.is_some_and(|args| args_digest(args) != pop.args_digest) {
-        "has another digest than these arguments"
-    } else {
-        return Ok(());
-    };
-    let text = format!(
-        "the proof of possession {problem}: it was made for something else than act {}",
-        to.act_id.as_ref().map_or_else(|| "(withheld)".to_owned(), id::text)
-    );
-    Err(failure(Step::PopBinding, text))
-}
-
-/// Whether a proof was fresh at a time.
-pub(crate) fn pop_in_time(pop: &Pop, at_s: u64) -> Result<(), Failure> {
-    if at_s.abs_diff(pop.iat) <= SKEW_S && at_s < pop.exp {
-        return Ok(());
-    }
-    let text = format!(
-        "the proof of possession was made at {} and ends at {}, the act was decided at {at_s} (seconds): \
-         make a proof for each act, and compare the clocks",
-        pop.iat, pop.exp
-    );
-    Err(failure(Step::PopTime, text))
-}
-
-fn in_request_time(request: &RootRequest, at_s: u64) -> bool {
-    (request.iat.saturating_sub(SKEW_S)..=request.exp.saturating_add(SKEW_S)).contains(&at_s)
 }
 
 /// One check that failed.

@@ -16,7 +16,7 @@ pub enum Severity {
 
 macro_rules! codes {
     ($($name:ident = $text:literal, $severity:ident;)*) => {
-        /// What a finding is about: the codes of format §10, in the order of its steps.
+        /// What a finding is about: the codes of format §6 and §10, in the order of the steps.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code { $(#[doc = concat!("`", $text, "`.")] $name,)* }
 
@@ -61,7 +61,15 @@ codes! {
     ManifestWithheld = "manifest-withheld", Note;
     AfterManifest = "after-manifest", Error;
     OpenStream = "open-stream", Note;
+    ChildNotShown = "child-not-shown", Note;
+    ChildMismatch = "child-mismatch", Error;
+    ChildUnannounced = "child-unannounced", Error;
     KeyThumbprint = "key-thumbprint", Error;
+    MandateMalformed = "mandate-malformed", Error;
+    MandateKey = "mandate-key", Error;
+    MandateSignature = "mandate-signature", Error;
+    MandateBinding = "mandate-binding", Error;
+    MandateMissing = "mandate-missing", Error;
     DelegationDigest = "delegation-digest", Error;
     DelegationMalformed = "delegation-malformed", Error;
     IssuerKeyMissing = "issuer-key-missing", Note;
@@ -71,6 +79,16 @@ codes! {
     RequestKey = "request-key", Error;
     RequestSignature = "request-signature", Error;
     RequestBinding = "request-binding", Error;
+    IssuanceNotShown = "issuance-not-shown", Note;
+    ChainSize = "chain-size", Error;
+    LinkMissing = "link-missing", Error;
+    LinkParent = "link-parent", Error;
+    LinkDepth = "link-depth", Error;
+    LinkTime = "link-time", Error;
+    LinkBinding = "link-binding", Error;
+    LinkScope = "link-scope", Error;
+    LinkApprovals = "link-approvals", Error;
+    ChainRepeated = "chain-repeated", Error;
     PrincipalInferred = "principal-inferred", Note;
     DecisionDelegation = "decision-delegation", Error;
     DecisionWithheld = "decision-withheld", Note;
@@ -80,8 +98,15 @@ codes! {
     RevocationsWithheld = "revocations-withheld", Note;
     DecisionRevocations = "decision-revocations", Error;
     PrincipalRetired = "principal-retired", Error;
+    Revoked = "revoked", Error;
+    InDoubt = "in-doubt", Note;
+    Halted = "halted", Error;
+    KeyReused = "key-reused", Note;
+    BreakGlass = "break-glass", Note;
+    Arguments = "arguments", Error;
     Scope = "scope", Error;
     ScopeArgsWithheld = "scope-args-withheld", Note;
+    Approval = "approval", Error;
     PopMissing = "pop-missing", Error;
     PopMalformed = "pop-malformed", Error;
     PopSignature = "pop-signature", Error;
@@ -91,6 +116,13 @@ codes! {
     PolicyWithheld = "policy-withheld", Note;
     DecisionPolicy = "decision-policy", Error;
     OutcomeOpen = "outcome-open", Note;
+    CounterHole = "counter-hole", Note;
+    OrderWithheld = "order-withheld", Note;
+    OrderMalformed = "order-malformed", Error;
+    OrderKey = "order-key", Error;
+    OrderSignature = "order-signature", Error;
+    OrderBinding = "order-binding", Error;
+    OrderUnsigned = "order-unsigned", Error;
     PolicyDigest = "policy-digest", Error;
     OutcomeUnbound = "outcome-unbound", Error;
     OutcomeOfRefusal = "outcome-of-refusal", Error;

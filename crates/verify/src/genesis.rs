@@ -5,6 +5,7 @@ use evidence::{Kind, label::Check};
 use serde_json::Value;
 use tlog::note::{KeyMaterial, VerifierKey};
 
+use crate::chain::Stated;
 use crate::items::Items;
 use crate::trust::TrustRoots;
 
@@ -42,6 +43,11 @@ impl Genesis {
         }
     }
 
+    /// What signed objects are compared with. What is stated otherwise than as text equals no claim: none is empty.
+    pub(crate) fn stated(&self) -> Stated<'_> {
+        Stated { issuer: self.issuer.as_ref().map(as_text), tenant: self.tenant.as_ref().map(as_text) }
+    }
+
     /// What a check with the issuer's key is worth.
     pub(crate) fn issuer_check(&self, trust: &TrustRoots) -> Check {
         match &self.issuer_key {
@@ -49,6 +55,10 @@ impl Genesis {
             None => Check::NotChecked,
         }
     }
+}
+
+fn as_text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 /// What a check with a key that the operator recorded is worth.

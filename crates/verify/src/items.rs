@@ -32,6 +32,8 @@ pub(crate) struct Seen<'a> {
 pub(crate) struct Fields<'a> {
     /// By id, without decoys; empty where the fields have an error.
     opened: Vec<Opened<'a>>,
+    /// Ids of the fields that are shown to be `null`; empty where the fields have an error.
+    nulls: Vec<u8>,
     /// A bit is set whose field is not opened.
     pub(crate) withheld: bool,
     /// Another number of elements than bits.
@@ -126,6 +128,13 @@ impl<'a> Seen<'a> {
         self.opened(name).filter(|opened| !opened.unknown).map(|opened| opened.value)
     }
 
+    /// Whether the entry is shown to have no value for a field: it commits to none, or to `null`.
+    pub(crate) fn is_without(&self, name: &str) -> bool {
+        let Ok(entry) = &self.entry else { return false };
+        let id = entry.kind().and_then(|kind| kind.field_id(name));
+        id.is_some_and(|id| entry.fields & (1 << id) == 0 || self.fields.nulls.contains(&id))
+    }
+
     /// The value of a field by name, where it is present to a check.
     pub(crate) fn value(&self, name: &str) -> Option<Value> {
         // INVARIANT (opened): what is in `opened` was parsed once already
@@ -170,14 +179,15 @@ impl<'a> Fields<'a> {
             return Self { wrong_count: true, ..all_withheld };
         }
         let wrong_root = root(entry.kind, &ids, shown) != Some(entry.fields_root);
-        let (mut opened, mut not_json, mut withheld) = (Vec::new(), None, false);
+        let (mut opened, mut nulls, mut not_json, mut withheld) = (Vec::new(), Vec::new(), None, false);
         for (id, shown) in ids.into_iter().zip(shown) {
             let Shown::Opened { value, .. } = shown else {
                 withheld = true;
                 continue;
             };
             match json::parse(value) {
-                Ok(Value::Null) => {} // a decoy: shown, and not present to any check
+                // a decoy: shown, and not present to any check
+                Ok(Value::Null) => nulls.push(id),
                 Ok(parsed) => {
                     let unknown = is_unknown(&parsed) && !is_exact(entry, id);
                     opened.push(Opened { id, value, unknown });
@@ -188,7 +198,7 @@ impl<'a> Fields<'a> {
         if wrong_root || not_json.is_some() {
             return Self { wrong_root, not_json, ..all_withheld };
         }
-        Self { opened, withheld, ..Self::default() }
+        Self { opened, nulls, withheld, ..Self::default() }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod finding;
 mod genesis;
 mod items;
 pub mod limits;
+pub mod orders;
 pub mod report;
 mod steps;
 pub mod trust;
@@ -24,8 +25,8 @@ use finding::Findings;
 use genesis::Genesis;
 use items::Items;
 use report::Established;
-use steps::{causes, chains, checkpoint, decisions, delegations, entries, fields, keys, manifests};
-use steps::{outcomes, policies, subject};
+use steps::{causes, chains, checkpoint, children, counters, decisions, delegations, entries, fields, keys};
+use steps::{manifests, outcomes, policies, subject};
 
 /// Verifies a bundle against the keys that the caller trusts: the steps of format §10, in their order.
 pub fn verify_bundle(bytes: &[u8], trust: &TrustRoots) -> Report {
@@ -48,13 +49,18 @@ pub fn verify_bundle(bytes: &[u8], trust: &TrustRoots) -> Report {
     causes::check(&items, &mut findings);
     // 8: nothing is missing at the end of a chain
     manifests::check(&items, &mut findings);
-    // 9: whose keys they are
+    // 9: what was handed over is accounted for on both sides; whose keys they are
+    children::check(&items, &mut findings);
     let register = keys::check(&items, &mut findings);
-    // 10: delegations
+    // 10: mandates and delegations
     let delegations = delegations::check(&items, &genesis, &register, &mut findings);
-    // 11: decisions that allowed an act
-    decisions::check(&items, &delegations, &register, &mut findings);
-    // 12: policies
+    // 11: decisions that allowed an act, and the counters of their proofs
+    let orders = steps::orders::read(&items);
+    let earlier = decisions::Earlier { delegations: &delegations, register: &register, orders: &orders };
+    decisions::check(&items, &earlier, &mut findings);
+    counters::check(&items, &mut findings);
+    // 12: orders and policies
+    steps::orders::check(&items, &genesis, &register, &mut findings);
     policies::check(&items, &mut findings);
     // 13: outcomes
     outcomes::check(&items, &mut findings);

@@ -8,3 +8,5 @@ pub const TRUST_LOGS_MAX: usize = 64;
 pub const TRUST_PINS_MAX: usize = 1_024;
 /// Largest opened value in a bundle, bytes (format §3): no sealed body could hold a larger one.
 pub const OPENED_VALUE_MAX_BYTES: usize = 1_048_576;
+/// Furthest that the first entry of a root may lie from when it was issued, ms (format §10 step 10).
+pub const ISSUANCE_AGE_MAX_MS: u64 = 60_000;

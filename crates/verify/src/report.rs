@@ -1,5 +1,7 @@
 //! What verification has to say: verdict, findings, and the facts that were shown with what each is worth.
 
+mod links;
+
 use evidence::id;
 use evidence::label::Check;
 use evidence::{Entry, Kind, digest::hex};
@@ -135,18 +137,66 @@ pub struct ActionFacts {
     pub policy_digest: Fact,
     /// The policies that determined it.
     pub determining: Fact,
-    /// On whose authority: checked by the principal's signed request.
+    /// On whose authority: checked by the principal's signed request or mandate.
     pub principal: Identity,
-    /// Who held the delegation: checked by the proof of possession and the issuer's signature.
+    /// Who held the leaf: checked by the proof of possession and the signatures from the issuer's down to it.
     pub holder: Identity,
     /// Evidence grade of the root (format §5).
     pub grade: Fact,
-    /// Token digest of the delegation.
+    /// Token digest of the leaf delegation.
     pub delegation: Fact,
+    /// The delegations that covered it, root first; empty where that was not shown.
+    pub chain: Vec<LinkFacts>,
+    /// The standing authority that the root was issued under.
+    pub mandate: Option<MandateFacts>,
+    /// Why the glass was broken; none where this was no break-glass act.
+    pub break_glass: Option<String>,
     /// Log index of the outcome, where it is shown.
     pub outcome_index: Option<u64>,
     /// What came of it.
     pub status: Fact,
+}
+
+/// One delegation of the chain behind an act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkFacts {
+    /// Its token digest.
+    pub digest: String,
+    /// Who holds it.
+    pub holder: Identity,
+    /// Thumbprint of the key that it is bound to.
+    pub key: String,
+    /// Who gave it: the principal of the root, the holder above of a child.
+    pub delegator: Identity,
+    /// The tools it includes.
+    pub tools: Vec<String>,
+    /// What it allows less than the link above it; a root: than its mandate.
+    pub narrowed: Vec<String>,
+    /// The first second at which it no longer holds.
+    pub exp: u64,
+    /// What for.
+    pub purpose: String,
+    /// Links above it.
+    pub depth: u64,
+    /// How deep the chain may grow.
+    pub max_depth: u64,
+    /// Whether another link is bound to the same key: their holders cannot be told apart.
+    pub shares_key: bool,
+}
+
+/// A mandate behind an act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MandateFacts {
+    /// Its token digest.
+    pub digest: String,
+    /// Log index of its entry.
+    pub index: u64,
+    /// Whose standing authority it is.
+    pub principal: Identity,
+    /// Which registered principals may get roots under it.
+    pub holders: Vec<String>,
+    /// The first second at which it no longer holds.
+    pub exp: u64,
 }
 
 /// What the steps have established, for the facts.
@@ -213,6 +263,7 @@ fn action(
         .filter(|_| seen.text("verdict").as_deref() == Some(evidence::Verdict::Allow.as_str()))
         .filter(|_| !findings.error_at(seen.index));
     let assurance = seen.value("assurance").unwrap_or_default();
+    let identity = principal(seen, proven, &assurance, established);
     ActionFacts {
         index: seen.index,
         run: id::text(&entry.run),
@@ -227,16 +278,19 @@ fn action(
         reason: fact("reason"),
         policy_digest: fact("policy_digest"),
         determining: fact("determining"),
-        principal: principal(seen, proven, &assurance, established),
+        principal: identity.clone(),
         holder: holder(seen, proven, &assurance, established),
         grade: Fact::of(assurance.get("grade").cloned(), fact("assurance").check),
         delegation: fact("chain"),
+        chain: proven.map(|held| links::of(held, &identity, established)).unwrap_or_default(),
+        mandate: proven.and_then(|held| links::mandate(held, established)),
+        break_glass: proven.and_then(links::break_glass),
         outcome_index: outcome.map(|outcome| outcome.index),
         status: outcome.map_or_else(|| Fact::of(None, Check::NotChecked), |seen| recorded(seen, "status")),
     }
 }
 
-/// The principal, as the delegation's token names it where its request was checked, else as recorded.
+/// The principal, as the root names it where the signature behind it was checked, else as recorded.
 fn principal(
     seen: &Seen<'_>,
     proven: Option<&Held>,
@@ -245,15 +299,18 @@ fn principal(
 ) -> Identity {
     let (value, check) = match proven {
         Some(held) => {
-            let check = held.request_key().map_or(Check::NotChecked, |key| key_check(key, established.trust));
-            (json!(held.delegation.root.principal), weaker(check, established.head.check))
+            let root = held.chain.root();
+            // under a mandate it is that signature which gives the authority
+            let key = root.source.mandate().or(root.source.request());
+            let check = key.map_or(Check::NotChecked, |named| key_check(&named.kid, established.trust));
+            (json!(root.principal), weaker(check, established.head.check))
         }
         None => (seen.stated("principal").unwrap_or_default(), Check::NotChecked),
     };
     Identity { value, assurance: word(assurance, "principal"), check }
 }
 
-/// The holder, as the delegation's token names it where the issuer's signature and the proof were checked.
+/// The holder, as the leaf names it where the signatures down to it and the proof were checked.
 fn holder(
     seen: &Seen<'_>,
     proven: Option<&Held>,
@@ -261,10 +318,7 @@ fn holder(
     established: &Established<'_>,
 ) -> Identity {
     let (value, check) = match proven.filter(|held| held.signature_checked) {
-        Some(held) => {
-            let check = established.genesis.issuer_check(established.trust);
-            (json!(held.delegation.root.holder), weaker(check, established.head.check))
-        }
+        Some(held) => (json!(held.chain.holder()), links::check(held, established)),
         None => (seen.stated("holder").unwrap_or_default(), Check::NotChecked),
     };
     Identity { value, assurance: word(assurance, "holder"), check }

@@ -121,6 +121,120 @@ fn facts_carry_what_they_were_checked_with() {
     assert_eq!(action.reason.check, nothing);
 }
 
+/// A service's sub-agent, under a root that the service got under a person's mandate.
+#[expect(clippy::unwrap_used, reason = "the scope here is one")]
+fn delegated() -> (LogBuilder, Parts) {
+    let mut log = LogBuilder::new("delegated");
+    let person = log.register("alice");
+    let service = log.register("nightly");
+    log.activate("permit(principal, action, resource);");
+    let mandate = log.mandate(&person, &["nightly"], &evidence::Scope::server("stdio:fs")).sign(&person.key);
+    log.append(log.mandated(&person, &mandate));
+    let mut run = log.service(&service, &person);
+    (run.max_depth, run.holder.kind) = (1, evidence::principal::PrincipalKind::Service);
+    log.start(&run);
+    log.delegate_under(&mut run, &service, &mandate);
+    let mut below = log.sub_agent(&run, "reader");
+    below.scope = evidence::Scope::parse(&json!({"stdio:fs#read_file": {}})).unwrap();
+    log.hand_over(&mut run, &mut below);
+    let call = log.call("stdio:fs#read_file", json!({"path": "/srv/a"}));
+    log.act(&mut below, &call);
+    log.end(&below);
+    log.end(&run);
+    let parts = log.bundle().about("action", call.act_id);
+    (log, parts)
+}
+
+#[test]
+fn facts_name_every_link_and_the_mandate() {
+    let (log, parts) = delegated();
+    let report = verify_bundle(&parts.encode(), &trust(&log));
+    assert_eq!(report.verdict, Verdict::Verified, "{:#?}", report.findings);
+    let action = report.actions.first().unwrap();
+    let [root, child] = action.chain.as_slice() else { panic!("{:#?}", action.chain) };
+    assert_eq!((root.depth, root.max_depth, child.depth, child.shares_key), (0, 1, 1, false));
+    assert_eq!(root.delegator, action.principal);
+    assert_eq!(child.delegator.value["id"], "nightly");
+    assert_eq!(
+        (child.holder.value["id"].as_str(), child.holder.assurance.as_deref()),
+        (Some("reader"), Some("delegator-asserted"))
+    );
+    assert_eq!(child.tools, ["stdio:fs#read_file"]);
+    assert!(root.narrowed.is_empty() && child.narrowed.len() == 1, "{:?}", child.narrowed);
+    let mandate = action.mandate.as_ref().unwrap();
+    assert_eq!((mandate.index, mandate.holders.as_slice()), (5, &["nightly".to_owned()][..]));
+    assert_eq!(mandate.principal.value["sub"], "alice");
+    assert_eq!(
+        (root.holder.check, mandate.principal.check),
+        (Check::VerifiedCaptured, Check::VerifiedCaptured)
+    );
+    assert_eq!(action.break_glass, None);
+
+    // whose mandate it is hangs on her key, who holds what on the issuer's
+    let person = evidence::jws::Jwk::of(&log.person("alice").key).thumbprint();
+    let pinned = TrustRoots { pinned_keys: vec![person], ..trust(&log) };
+    let pinned = verify_bundle(&parts.encode(), &pinned);
+    let action = pinned.actions.first().unwrap();
+    assert_eq!(action.principal.check, Check::VerifiedPinned);
+    assert_eq!(action.chain.last().unwrap().holder.check, Check::VerifiedCaptured);
+    let json = serde_json::to_value(&pinned).unwrap();
+    assert_eq!(json["actions"][0]["mandate"]["principal"]["check"], "verified-pinned");
+    assert_eq!(json["actions"][0]["chain"][1]["holder"]["value"]["id"], "reader");
+}
+
+#[test]
+fn the_reason_for_breaking_the_glass_is_told() {
+    let mut log = LogBuilder::new("glass");
+    let person = log.register("alice");
+    log.activate("permit(principal, action, resource);");
+    let mut run = log.agent("helper", &person.principal);
+    log.start(&run);
+    let mut request = log.root_request(&run, &person);
+    (request.purpose, request.why) = ("break-glass".into(), Some("the host is lost".into()));
+    let request = request.sign(&person.key);
+    let mut root = log.root_delegation(&run, testkit::source_of(&request));
+    (root.purpose, root.why) = ("break-glass".into(), Some("the host is lost".into()));
+    log.record(&mut run, &root, Some(&request));
+    let call = log.call("stdio:fs#read_file", json!({}));
+    log.act(&mut run, &call);
+    log.end(&run);
+    let report = verify_bundle(&log.bundle().encode(), &trust(&log));
+    assert_eq!(report.actions.first().unwrap().break_glass.as_deref(), Some("the host is lost"));
+}
+
+/// Many children below one long chain: what is above them is kept once.
+#[test]
+fn many_children_of_a_long_chain_are_judged_soon() {
+    let mut log = LogBuilder::new("many");
+    let person = log.register("alice");
+    log.activate("permit(principal, action, resource);");
+    let mut run = log.agent("agent 0", &person.principal);
+    run.max_depth = 8;
+    let tools = (0..128).map(|n| (format!("stdio:fs#tool{n}"), json!({})));
+    run.scope = evidence::Scope::parse(&Value::Object(tools.collect())).unwrap();
+    log.start(&run);
+    log.delegate(&mut run, &person);
+    for depth in 1..8 {
+        let mut below = log.sub_agent(&run, &format!("agent {depth}"));
+        below.id = run.id;
+        let token = log.child_delegation(&run, &below).sign(&run.key);
+        let above = log.leaf(log.size() - 1);
+        log.append(log.linked(&below, &token, Some(above)));
+        below.chain = [run.chain.clone(), vec![token]].concat();
+        run = below;
+    }
+    let above = log.leaf(log.size() - 1);
+    for n in 0..300 {
+        let mut below = log.sub_agent(&run, &format!("worker {n}"));
+        below.id = run.id;
+        below.scope = evidence::Scope::parse(&json!({"stdio:fs#tool0": {}})).unwrap();
+        let token = log.child_delegation(&run, &below).sign(&run.key);
+        log.append(log.linked(&below, &token, Some(above)));
+    }
+    let report = verify_bundle(&log.bundle().encode(), &trust(&log));
+    assert_eq!(report.verdict, Verdict::Verified, "{:#?}", report.findings.last());
+}
+
 #[test]
 fn nothing_is_verified_about_an_entry_that_is_not_shown_to_be_in_the_log() {
     let (log, mut parts) = one_act();

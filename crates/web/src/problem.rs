@@ -23,10 +23,18 @@ pub enum Code {
     PeerRefused,
     /// A principal's request was refused.
     RequestRefused,
+    /// A chain does not hold, or does not fit the run.
+    DelegationRefused,
+    /// A signed revocation, halt or resume does not hold.
+    OrderRefused,
     /// No such principal in force, as the signer of a request.
     SignerUnknown,
     /// No such path, entry, run or action.
     NotFound,
+    /// No chain by this digest, or not on a root of this log.
+    DelegationUnknown,
+    /// No such halt in force.
+    HaltUnknown,
     /// No such principal in force, by thumbprint.
     PrincipalUnknown,
     /// No such run.
@@ -81,8 +89,12 @@ impl Code {
         Self::Malformed,
         Self::PeerRefused,
         Self::RequestRefused,
+        Self::DelegationRefused,
+        Self::OrderRefused,
         Self::SignerUnknown,
         Self::NotFound,
+        Self::DelegationUnknown,
+        Self::HaltUnknown,
         Self::PrincipalUnknown,
         Self::RunUnknown,
         Self::StreamUnknown,
@@ -114,8 +126,12 @@ impl Code {
             Self::Malformed => (400, "malformed", "The request is not well-formed"),
             Self::PeerRefused => (403, "peer-refused", "Another user than the server's own"),
             Self::RequestRefused => (403, "request-refused", "The principal's request was refused"),
+            Self::DelegationRefused => (403, "delegation-refused", "The delegation was refused"),
+            Self::OrderRefused => (403, "order-refused", "The order was refused"),
             Self::SignerUnknown => (403, "principal-unknown", "The signer is not registered"),
             Self::NotFound => (404, "not-found", "There is no such thing"),
+            Self::DelegationUnknown => (404, "delegation-unknown", "No such delegation is known"),
+            Self::HaltUnknown => (404, "halt-unknown", "No such halt is in force"),
             Self::PrincipalUnknown => (404, "principal-unknown", "No such principal is in force"),
             Self::RunUnknown => (404, "run-unknown", "No such run is known"),
             Self::StreamUnknown => (404, "stream-unknown", "The run has no such stream"),
@@ -218,6 +234,10 @@ impl From<RecorderError> for Problem {
             RecorderError::KeyTaken(_) => Code::KeyTaken,
             RecorderError::RequestRefused { step, .. } if *step == STEP_REQUEST_KEY => Code::SignerUnknown,
             RecorderError::RequestRefused { .. } => Code::RequestRefused,
+            RecorderError::DelegationRefused { .. } => Code::DelegationRefused,
+            RecorderError::DelegationUnknown(_) => Code::DelegationUnknown,
+            RecorderError::OrderRefused { .. } => Code::OrderRefused,
+            RecorderError::HaltUnknown(_) => Code::HaltUnknown,
             RecorderError::PrincipalUnknown(_) => Code::PrincipalUnknown,
             RecorderError::Invalid(_) => Code::Invalid,
             RecorderError::Policy(_) => Code::PolicyInvalid,
@@ -305,6 +325,14 @@ mod tests {
             (RecorderError::KeyTaken("x".into()), 409, "key-taken"),
             (refused("request-signature"), 403, "request-refused"),
             (refused("request-key"), 403, "principal-unknown"),
+            (
+                RecorderError::DelegationRefused { step: "link-scope", text: "t".into() },
+                403,
+                "delegation-refused",
+            ),
+            (RecorderError::DelegationUnknown("d".into()), 404, "delegation-unknown"),
+            (RecorderError::OrderRefused { step: "order-key", text: "t".into() }, 403, "order-refused"),
+            (RecorderError::HaltUnknown(7), 404, "halt-unknown"),
             (RecorderError::PrincipalUnknown("t".into()), 404, "principal-unknown"),
             (RecorderError::Invalid("x".into()), 422, "invalid"),
             (RecorderError::Policy("x".into()), 422, "policy-invalid"),

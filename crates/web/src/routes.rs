@@ -2,7 +2,10 @@
 
 mod actions;
 mod answers;
+mod delegations;
+mod holdings;
 mod log;
+mod orders;
 mod policy;
 mod principals;
 mod runs;
@@ -35,10 +38,18 @@ pub fn router(state: AppState) -> Router {
         .route("/runs/{run}/gaps", post(runs::gap))
         .route("/principals", post(principals::add).get(answers::principals))
         .route("/principals/{thumbprint}", delete(principals::retire))
+        .route("/delegations", post(delegations::add).get(holdings::delegations))
+        .route("/mandates", post(delegations::mandate))
+        .route("/revocations", post(orders::revoke))
+        .route("/halts", post(orders::halt).get(orders::halts))
+        .route("/halts/{index}", delete(orders::resume))
         .route("/policy", get(policy::show).post(policy::activate))
         .route("/status", get(answers::status))
         .route("/did", get(answers::did))
         .route("/authority/{action}", get(answers::authority))
+        .route("/allowed", get(holdings::allowed))
+        .route("/identities", get(holdings::identities))
+        .route("/doubt/{index}", get(holdings::doubt))
         .route("/entries/{index}", get(answers::entry))
         .route("/prove", post(answers::prove))
         .route("/checkpoint", get(server::checkpoint))

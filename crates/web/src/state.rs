@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use capture::api::EnforcementPoint;
 use evidence::id::Id;
 use lineage::Index;
-use recorder::{Active, Peer, Recorder, RecorderError};
+use recorder::{Active, Clock, Peer, Recorder, RecorderError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -60,6 +60,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// The index that answers come from.
     pub index: Arc<Index>,
+    /// The clock of the log: what "now" means in a question.
+    pub clock: Arc<dyn Clock>,
     /// How a policy directory comes into force.
     pub activate: Activate,
     /// What the server says of itself.
@@ -95,6 +97,11 @@ impl AppState {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.parts.limits
+    }
+
+    /// Now, ms.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.parts.clock.wall_ms()
     }
 
     pub(crate) fn remember_point(&self, run: Id, stream: u64, point: EnforcementPoint) {

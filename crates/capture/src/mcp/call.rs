@@ -2,41 +2,43 @@
 
 use std::sync::Arc;
 
-use evidence::{Digest, Status};
-use serde_json::{Value, json};
+use evidence::Status;
 use tokio::time::timeout;
 
 use super::answer::{body_digest, judge};
-use super::ask::{NoAnswer, Question, permit};
+use super::ask::{NoAnswer, Question};
 use super::frame::{Frame, Id};
 use super::gap::Missed;
-use super::members::Members;
-use super::open::{Forward, Permit, Unanswered};
+use super::guests::NotAdmitted;
+use super::holder::Proof;
+use super::open::{Forward, Unanswered};
+use super::presented::{META_KEY, Presented, Unfit};
 use super::proxy::{End, Proxy};
 use super::record::{Seen, Side};
 use super::reply;
+use super::run::Held;
+use super::tool_call::{ToolCall, args_digest, is_modern_request};
 use super::write::Item;
-use crate::api::{Begun, Denied, Finish, Reason};
-use crate::limits::{CORRELATOR_MAX, DRAIN_WAIT, RESULT_HOLD, RESULT_TEXT_MAX, TOOL_NAME_MAX};
+use crate::api::{Allowed, Begun, CaptureMode, Denied, Finish, Reason};
+use crate::limits::{DRAIN_WAIT, RESULT_HOLD, RESULT_TEXT_MAX};
 
-/// Keys of `_meta` that are meant for us and never reach the server.
-const OUR_META: &str = "dev.deeds/";
-/// The `_meta` key by which a request of the modern era is known.
-const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-/// The `_meta` key with which a client of the modern era names itself.
-const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// A decided call, which must end in exactly one outcome.
+#[derive(Clone)]
+pub(crate) struct Permit {
+    /// The run that it was decided in.
+    held: Held,
+    act_id: String,
+    /// Log index of its decision.
+    decision: u64,
+    /// Whether the result's text is to be kept.
+    keep_result: bool,
+}
 
-/// The parts of a `tools/call` request.
-struct ToolCall {
-    name: String,
-    /// Exact text.
-    args: Option<String>,
-    /// Exact text.
-    meta: Option<String>,
-    /// The frame without our keys, when it had any.
-    stripped: Option<String>,
-    /// A client of the modern era, which expects `resultType`.
-    modern: bool,
+/// What a call is decided under.
+struct Authority {
+    held: Held,
+    /// The delegation that it presents; without one the wrap signs.
+    presented: Option<(Presented, Proof)>,
 }
 
 impl Proxy {
@@ -46,25 +48,55 @@ impl Proxy {
             Ok(call) => call,
             Err(why) => return self.refuse_unreadable(&id, &frame, &why).await,
         };
+        let Ok(turn) = self.deciding.acquire().await else { return };
+        let authority = match self.authority(&call).await {
+            Ok(authority) => authority,
+            Err(NotAdmitted::Unfit(unfit)) => return self.refuse_unfit(&id, &frame, &unfit).await,
+            Err(NotAdmitted::NoAnswer(none)) => return self.refuse_undecided(&id, &none, &frame).await,
+        };
         let question = self.question(&id, &frame, &call);
         let tool = question.tool.clone();
-        let decided = match self.deciding.acquire().await {
-            Ok(_turn) => self.run.ask(question).await,
-            Err(_) => return,
-        };
+        let (held, presented) = (authority.held, authority.presented);
+        let proof = presented.as_ref().map(|(_, proof)| proof.clone());
+        let decided = held.ask(question, proof).await;
+        drop(turn);
+        if let Some((presented, _)) = presented.as_ref().filter(|_| is_as_if_never_asked(&decided)) {
+            self.guests.never_asked(presented);
+        }
         // From here on the decision is durable, or there is none.
         match decided {
-            Ok(Begun::Allow(allowed)) => self.forward(&id, call.to_send(frame), Some(permit(&allowed))).await,
-            Ok(Begun::Deny(denied)) => self.refuse_call(&id, &refusal(&denied), call.modern).await,
-            Err(none) if none.is_certainly_undecided() && self.read_fail_open.contains(&tool) => {
+            Ok(Begun::Allow(allowed)) => {
+                self.forward(&id, call.to_send(frame), Some(permit(held, allowed))).await;
+            }
+            Ok(Begun::Deny(denied)) => {
+                let hint = held.run.own.as_ref().and_then(|own| own.hint(&denied.reason.step));
+                self.refuse_call(&id, &refusal(&denied, hint), call.modern).await;
+            }
+            // A tool that goes on undecided does so on the wrap's authority: never for a call that brought its own.
+            Err(none)
+                if presented.is_none()
+                    && none.is_certainly_undecided()
+                    && self.read_fail_open.contains(&tool) =>
+            {
                 self.run.miss(Missed::Undecided, Some(&frame.digest()));
                 self.forward(&id, call.to_send(frame), None).await;
             }
-            Err(none) => {
-                let text = self.no_decision(&none, &frame);
-                self.refuse_call(&id, &text, call.modern).await;
-            }
+            Err(none) => self.refuse_undecided(&id, &none, &frame).await,
         }
+    }
+
+    /// The presented delegation alone where there is one, whatever the wrap itself may do.
+    async fn authority(&self, call: &ToolCall) -> Result<Authority, NotAdmitted> {
+        let Some(presented) = &call.presented else {
+            if self.require_delegation {
+                let why = format!("this wrap takes only calls that present their delegation in `{META_KEY}`");
+                return Err(Unfit::new("delegation-missing", why).into());
+            }
+            return Ok(Authority { held: Held::own(&self.run), presented: None });
+        };
+        let presented = Presented::parse(presented)?;
+        let (held, proof) = self.guests.admit(&self.run, &presented).await?;
+        Ok(Authority { held, presented: Some((presented, proof)) })
     }
 
     fn question(&self, id: &Id, frame: &Frame, call: &ToolCall) -> Question {
@@ -73,22 +105,12 @@ impl Proxy {
             args_digest: args_digest(call.args.as_deref()),
             args: call.args.clone(),
             frame_digest: frame.digest(),
-            sent_frame_digest: call.stripped.as_ref().map(|sent| Digest::of(sent.as_bytes()).to_string()),
+            sent_frame_digest: call.sent_digest(),
             definition_digest: self.definition_of(&call.name),
             root_dir: self.root_dir.clone(),
-            correlators: self.correlators(id, call),
+            // recorded as asserted, never used for a decision
+            correlators: call.correlators(self.client_info(), &id.to_json()),
         }
-    }
-
-    /// What client and agent say of themselves: recorded as asserted, never used for a decision.
-    fn correlators(&self, id: &Id, call: &ToolCall) -> Value {
-        let meta = call.meta.as_deref();
-        let named_here = meta.and_then(Members::of).and_then(|meta| meta.get(CLIENT_INFO)).map(correlator);
-        json!({
-            "client": named_here.or_else(|| self.client_info()),
-            "meta": meta.map(correlator),
-            "rpc_id": id.to_json(),
-        })
     }
 
     /// Puts a decided call into the server's queue, unless it was cancelled or everything is ending. The place in
@@ -110,8 +132,8 @@ impl Proxy {
             Forward::Closed => "the wrap ended before the call was forwarded",
         };
         if let Some(permit) = permit {
-            let finish = self.run.unanswered(&permit, Status::NotForwarded, detail, 0);
-            self.run.deliver(permit.act_id, finish);
+            let finish = permit.held.run.unanswered(permit.decision, Status::NotForwarded, detail, 0);
+            permit.held.deliver(permit.act_id, finish);
         }
         if go == Forward::Closed {
             self.send_client(reply::error(Some(id), reply::UNAVAILABLE, detail)).await;
@@ -127,20 +149,33 @@ impl Proxy {
     }
 
     async fn refuse_unreadable(&self, id: &Id, frame: &Frame, why: &str) {
-        let recorded = self.record(&Seen::of(Side::Client, why, frame).method("tools/call")).await;
-        let modern =
-            frame.params().and_then(Members::of).is_some_and(|params| is_modern(params.get("_meta")));
-        self.refuse_call(id, &format!("deeds refused this call: {why}. {recorded}"), modern).await;
+        self.refuse_recorded(id, frame, why, &format!("deeds refused this call: {why}")).await;
     }
 
-    fn no_decision(&self, none: &NoAnswer, frame: &Frame) -> String {
+    async fn refuse_unfit(&self, id: &Id, frame: &Frame, unfit: &Unfit) {
+        let why = format!("the delegation of the call is not accepted (step {}): {}", unfit.step, unfit.why);
+        self.refuse_recorded(id, frame, &why, &format!("deeds refused this call: {why}")).await;
+    }
+
+    /// Refuses a call that reached no decision, and says where that is recorded.
+    async fn refuse_recorded(&self, id: &Id, frame: &Frame, why: &str, text: &str) {
+        let recorded = self.record(&Seen::of(Side::Client, why, frame).method("tools/call")).await;
+        self.refuse_call(id, &format!("{text}. {recorded}"), is_modern_request(frame)).await;
+    }
+
+    /// Refuses a call for which no decision could be had.
+    async fn refuse_undecided(&self, id: &Id, none: &NoAnswer, frame: &Frame) {
+        let text = format!("deeds refused this call, because no decision could be recorded: {none}");
+        if none.is_ours() {
+            return self.refuse_recorded(id, frame, &none.to_string(), &text).await;
+        }
         let recorded = if none.is_in_doubt() {
             "If the server did decide, the decision will be recorded as not forwarded; see `deeds did`."
         } else {
             self.run.miss(Missed::Refused, Some(&frame.digest()));
             "It will be counted in a gap; see `deeds did`."
         };
-        format!("deeds refused this call, because no decision could be recorded: {none}. {recorded}")
+        self.refuse_call(id, &format!("{text}. {recorded}"), is_modern_request(frame)).await;
     }
 
     /// What the server's response says about the act.
@@ -148,22 +183,22 @@ impl Proxy {
         let (status, detail) = judge(response, cancelled);
         let body = response.body().unwrap_or_default();
         Finish {
-            stream: self.run.stream,
-            event_id: self.run.ambient.uuid(),
+            stream: permit.held.run.stream,
+            event_id: self.ambient().uuid(),
             decision: permit.decision,
             status,
             result: kept_text(body, permit.keep_result),
             result_digest: body_digest(response),
             result_size: body.len() as u64,
             frame_digest: Some(response.digest()),
-            duration_us: (self.run.ambient.monotonic_us)().saturating_sub(sent_us),
+            duration_us: (self.ambient().monotonic_us)().saturating_sub(sent_us),
             detail,
         }
     }
 
     /// Sends the outcome off and, once it is enqueued, the exact response to the caller.
-    pub(super) async fn relay(self: Arc<Self>, id: Id, act_id: String, finish: Finish, response: Frame) {
-        let enqueued = self.run.deliver(act_id, finish);
+    pub(super) async fn relay(self: Arc<Self>, id: Id, permit: Permit, finish: Finish, response: Frame) {
+        let enqueued = permit.held.deliver(permit.act_id, finish);
         let bytes = match timeout(RESULT_HOLD, enqueued).await {
             // Its effect on the control state is certain now: the result may be seen.
             Ok(Ok(Ok(()))) => response.into_bytes(),
@@ -186,16 +221,16 @@ impl Proxy {
     }
 
     /// Records the outcome of a request without a response, and tells the client where it still listens.
-    pub(super) fn finish_unanswered(self: &Arc<Self>, request: Unanswered, end: End) {
+    pub(super) fn finish_unanswered(self: &Arc<Self>, request: Unanswered<Permit>, end: End) {
         let proxy = Arc::clone(self);
         self.replies.spawn(async move {
             let (status, detail) = without_response(&request, end);
             if let Some(permit) = &request.permit {
-                let spent = (proxy.run.ambient.monotonic_us)().saturating_sub(request.sent_us);
+                let spent = (proxy.ambient().monotonic_us)().saturating_sub(request.sent_us);
                 let spent = if request.sent { spent } else { 0 };
-                let finish = proxy.run.unanswered(permit, status, detail, spent);
+                let finish = permit.held.run.unanswered(permit.decision, status, detail, spent);
                 // enqueued before the caller is told, as with any result; when that fails it is told all the same
-                let _ = proxy.run.deliver(permit.act_id.clone(), finish).await;
+                let _ = permit.held.deliver(permit.act_id.clone(), finish).await;
             }
             if end == End::ServerExited && !request.cancelled {
                 let text = format!("{detail}. Restart the MCP server to go on.");
@@ -205,7 +240,7 @@ impl Proxy {
     }
 }
 
-fn without_response(request: &Unanswered, end: End) -> (Status, &'static str) {
+fn without_response(request: &Unanswered<Permit>, end: End) -> (Status, &'static str) {
     match (request.sent, request.cancelled, end) {
         (false, _, _) => (Status::NotForwarded, "the MCP server ended before the call was written to it"),
         (true, true, _) => (Status::Cancelled, "cancelled by the caller; the server gave no answer"),
@@ -214,61 +249,23 @@ fn without_response(request: &Unanswered, end: End) -> (Status, &'static str) {
     }
 }
 
-impl ToolCall {
-    fn read(frame: &Frame) -> Result<Self, String> {
-        let params = frame.params().and_then(Members::of).ok_or("a tool call without params")?;
-        if let Some(name) = params.look_alike(&["name", "arguments", "_meta"]) {
-            return Err(format!(
-                "its member `{}` differs from a known one in case alone",
-                super::proxy::shown(name)
-            ));
-        }
-        let name = params.string("name").ok_or("a tool call without the name of a tool")?;
-        if !is_tool_name(&name) {
-            return Err(format!(
-                "the tool name `{}` is not 1 to {TOOL_NAME_MAX} of letters, digits and `_.-`",
-                super::proxy::shown(&name)
-            ));
-        }
-        let args = params.get("arguments");
-        if args.is_some_and(|args| !args.starts_with('{')) {
-            return Err("the arguments of a tool call are not an object".into());
-        }
-        let meta = params.get("_meta");
-        let stripped = meta.and_then(without_our_keys).map(|clean| (meta.unwrap_or_default(), clean));
-        let stripped = match stripped {
-            None => None,
-            Some((meta, clean)) => {
-                Some(frame.with_replaced(meta, &clean).ok_or("its `_meta` cannot be stripped")?)
-            }
-        };
-        Ok(Self {
-            name,
-            args: args.map(str::to_owned),
-            meta: meta.map(str::to_owned),
-            stripped,
-            modern: is_modern(meta),
-        })
-    }
-
-    /// The bytes to forward: exactly those received, unless something had to be stripped.
-    fn to_send(&self, frame: Frame) -> Vec<u8> {
-        self.stripped.as_ref().map_or_else(|| frame.into_bytes(), |text| text.clone().into_bytes())
+/// What must be kept of a permit.
+fn permit(held: Held, allowed: Allowed) -> Permit {
+    Permit {
+        held,
+        act_id: allowed.act_id,
+        decision: allowed.index,
+        keep_result: allowed.capture.result == CaptureMode::Sealed,
     }
 }
 
-/// Whether a tool name is one that policies and URIs can carry: 1 to 128 of `[A-Za-z0-9_.-]`.
-pub(crate) fn is_tool_name(name: &str) -> bool {
-    (1..=TOOL_NAME_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-}
-
-/// A claim of the client as it is recorded: whole, or only its size.
-pub(crate) fn correlator(raw: &str) -> Value {
-    let whole = if raw.len() <= CORRELATOR_MAX { serde_json::from_str(raw).ok() } else { None };
-    whole.unwrap_or_else(
-        || json!({"unknown": format!("{} bytes, more than the {CORRELATOR_MAX} recorded", raw.len())}),
-    )
+/// Whether the act is unknown to the log although it was asked for.
+fn is_as_if_never_asked(decided: &Result<Begun, NoAnswer>) -> bool {
+    match decided {
+        Ok(Begun::Deny(denied)) => denied.index.is_none(),
+        Ok(Begun::Allow(_)) => false,
+        Err(none) => none.is_as_if_never_asked(),
+    }
 }
 
 /// The text of a result where it is to be kept and not too long; otherwise its digest and size stand for it.
@@ -276,33 +273,11 @@ fn kept_text(body: &str, keep: bool) -> Option<String> {
     (keep && body.len() <= RESULT_TEXT_MAX).then(|| body.to_owned())
 }
 
-fn is_modern(meta: Option<&str>) -> bool {
-    meta.and_then(Members::of).is_some_and(|meta| meta.get(PROTOCOL_VERSION).is_some())
-}
-
-/// The `_meta` object without our keys; nothing when it has none.
-fn without_our_keys(meta: &str) -> Option<String> {
-    let members = Members::of(meta)?;
-    let (ours, others): (Vec<_>, Vec<_>) = members.iter().partition(|(name, _)| name.starts_with(OUR_META));
-    if ours.is_empty() {
-        return None;
-    }
-    let kept: Vec<String> =
-        others.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name))).collect();
-    Some(format!("{{{}}}", kept.join(",")))
-}
-
-/// b64url of SHA-256 of JCS of the arguments; absent ones are `{}`.
-fn args_digest(args: Option<&str>) -> String {
-    let value =
-        args.and_then(|text| evidence::json::parse(text.as_bytes()).ok()).unwrap_or_else(|| json!({}));
-    evidence::base64url::encode(&Digest::of(&evidence::json::jcs(&value)).0)
-}
-
-fn refusal(denied: &Denied) -> String {
+fn refusal(denied: &Denied, hint: Option<&str>) -> String {
     let text = denied.reason.text.trim_end_matches('.');
+    let hint = hint.map(|hint| format!("{hint}. ")).unwrap_or_default();
     format!(
-        "deeds: this call was {}: {text}. {}",
+        "deeds: this call was {}: {text}. {hint}{}",
         refused_by(&denied.reason),
         reply::decided_at(denied.index)
     )

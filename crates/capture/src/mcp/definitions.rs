@@ -59,7 +59,7 @@ fn listed(response: &Frame) -> BTreeMap<String, Option<String>> {
     let mut listed = BTreeMap::new();
     for tool in tools {
         let Some(name) = Members::of(tool.get()).and_then(|members| members.string("name")) else { continue };
-        if !super::call::is_tool_name(&name) {
+        if !super::tool_call::is_tool_name(&name) {
             continue;
         }
         let digest = Digest::of(tool.get().as_bytes()).to_string();

@@ -9,17 +9,6 @@ use std::collections::HashMap;
 use super::frame::Id;
 use crate::limits::OPEN_MAX;
 
-/// A decided call that must end in exactly one outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Permit {
-    /// The act.
-    pub(crate) act_id: String,
-    /// Log index of its decision.
-    pub(crate) decision: u64,
-    /// Whether the result's text is to be kept.
-    pub(crate) keep_result: bool,
-}
-
 /// How far a tool call has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -34,19 +23,19 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct Call {
+struct Call<P> {
     stage: Stage,
     /// Position in the order of cancellations.
     cancelled: Option<u64>,
     /// Absent before the decision, and for a call that goes on undecided.
-    permit: Option<Permit>,
+    permit: Option<P>,
     sent_us: u64,
 }
 
 #[derive(Debug)]
-enum Slot {
+enum Slot<P> {
     Passed { method: String },
-    Call(Call),
+    Call(Call<P>),
 }
 
 /// Why a request cannot be opened.
@@ -80,36 +69,42 @@ pub(crate) enum Forward {
 
 /// What a response of the server answers.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
+pub(crate) enum Answered<P> {
     /// A request that was passed on undecided by design.
     Passed { method: String },
     /// A tool call.
-    Call { permit: Option<Permit>, cancelled: bool, sent_us: u64 },
+    Call { permit: Option<P>, cancelled: bool, sent_us: u64 },
     /// Nothing that the server was asked.
     Nothing,
 }
 
 /// A request that ended without a response.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unanswered {
+pub(crate) struct Unanswered<P> {
     pub(crate) id: Id,
     /// Nothing for a request that passed, and for an undecided call.
-    pub(crate) permit: Option<Permit>,
+    pub(crate) permit: Option<P>,
     /// Whether a byte of it may have reached the server.
     pub(crate) sent: bool,
     pub(crate) cancelled: bool,
     pub(crate) sent_us: u64,
 }
 
-/// The open requests of one client.
-#[derive(Debug, Default)]
-pub(crate) struct OpenRequests {
-    slots: HashMap<Id, Slot>,
+/// The open requests of one client. `P` is the permit of a decided call, which must end in exactly one outcome.
+#[derive(Debug)]
+pub(crate) struct OpenRequests<P> {
+    slots: HashMap<Id, Slot<P>>,
     cancellations: u64,
     closed: bool,
 }
 
-impl OpenRequests {
+impl<P> Default for OpenRequests<P> {
+    fn default() -> Self {
+        Self { slots: HashMap::new(), cancellations: 0, closed: false }
+    }
+}
+
+impl<P> OpenRequests<P> {
     /// Opens a request that passes undecided.
     pub(crate) fn pass(&mut self, id: &Id, method: &str) -> Result<(), NotOpened> {
         self.insert(id, Slot::Passed { method: method.to_owned() })
@@ -123,7 +118,7 @@ impl OpenRequests {
         )
     }
 
-    fn insert(&mut self, id: &Id, slot: Slot) -> Result<(), NotOpened> {
+    fn insert(&mut self, id: &Id, slot: Slot<P>) -> Result<(), NotOpened> {
         if self.slots.contains_key(id) {
             return Err(NotOpened::Duplicate);
         }
@@ -155,7 +150,7 @@ impl OpenRequests {
     }
 
     /// The call may go as far as the decision is concerned. Anything but [`Forward::Go`] ends it here.
-    pub(crate) fn forward(&mut self, id: &Id, permit: Option<Permit>) -> Forward {
+    pub(crate) fn forward(&mut self, id: &Id, permit: Option<P>) -> Forward {
         let closed = self.closed;
         let Some(call) = self.call_mut(id) else { return Forward::Closed };
         if call.cancelled.is_none() && !closed {
@@ -188,7 +183,7 @@ impl OpenRequests {
     }
 
     /// The server has answered `id`.
-    pub(crate) fn answered(&mut self, id: &Id) -> Answered {
+    pub(crate) fn answered(&mut self, id: &Id) -> Answered<P> {
         match self.slots.get_mut(id) {
             Some(Slot::Call(call)) if call.stage == Stage::Sent => {
                 call.stage = Stage::Answering;
@@ -209,8 +204,8 @@ impl OpenRequests {
     }
 
     /// Gives up waiting for an answer to the call that was cancelled first, to make room.
-    pub(crate) fn give_up_cancelled(&mut self) -> Option<Unanswered> {
-        let waiting = |slot: &Slot| match slot {
+    pub(crate) fn give_up_cancelled(&mut self) -> Option<Unanswered<P>> {
+        let waiting = |slot: &Slot<P>| match slot {
             Slot::Call(Call { stage: Stage::Sent, cancelled, .. }) => *cancelled,
             _ => None,
         };
@@ -221,16 +216,16 @@ impl OpenRequests {
 
     /// Ends everything that no response can come for any more. Calls that are being decided end in
     /// [`OpenRequests::forward`], those being answered in [`OpenRequests::relayed`].
-    pub(crate) fn close(&mut self) -> Vec<Unanswered> {
+    pub(crate) fn close(&mut self) -> Vec<Unanswered<P>> {
         self.closed = true;
-        let over = |slot: &mut Slot| match slot {
+        let over = |slot: &mut Slot<P>| match slot {
             Slot::Passed { .. } => true,
             Slot::Call(call) => matches!(call.stage, Stage::Queued | Stage::Sent),
         };
         self.slots.extract_if(|_, slot| over(slot)).map(|(id, slot)| unanswered(id, slot)).collect()
     }
 
-    fn call_mut(&mut self, id: &Id) -> Option<&mut Call> {
+    fn call_mut(&mut self, id: &Id) -> Option<&mut Call<P>> {
         match self.slots.get_mut(id) {
             Some(Slot::Call(call)) => Some(call),
             _ => None,
@@ -238,7 +233,7 @@ impl OpenRequests {
     }
 }
 
-fn unanswered(id: Id, slot: Slot) -> Unanswered {
+fn unanswered<P>(id: Id, slot: Slot<P>) -> Unanswered<P> {
     match slot {
         Slot::Passed { .. } => Unanswered { id, permit: None, sent: true, cancelled: false, sent_us: 0 },
         Slot::Call(call) => Unanswered {
@@ -259,8 +254,10 @@ mod tests {
         Id::Number(n)
     }
 
-    fn permit() -> Permit {
-        Permit { act_id: "a".into(), decision: 3, keep_result: true }
+    type OpenRequests = super::OpenRequests<&'static str>;
+
+    fn permit() -> &'static str {
+        "permit"
     }
 
     fn sent(open: &mut OpenRequests, n: i64) {

@@ -1,11 +1,10 @@
 //! Outcomes on their way to the log: each is kept until its receipt is there, and sent again with the same id.
 
-use std::sync::Arc;
-
 use tokio::sync::oneshot;
 
 use super::gap::Missed;
-use super::run::{Run, wait};
+use super::keeper::wait;
+use super::run::{Held, Run};
 use crate::api::Finish;
 use crate::client::ClientError;
 use crate::limits::RETRY_FIRST;
@@ -13,15 +12,17 @@ use crate::limits::RETRY_FIRST;
 /// Resolves once the outcome is enqueued: only then may the caller see the result.
 pub(crate) type Enqueued = oneshot::Receiver<Result<(), ClientError>>;
 
-impl Run {
+impl Held {
     /// Sends an outcome, in the background, for as long as it takes.
-    pub(crate) fn deliver(self: &Arc<Self>, act_id: String, finish: Finish) -> Enqueued {
+    pub(crate) fn deliver(&self, act_id: String, finish: Finish) -> Enqueued {
         let (tell, enqueued) = oneshot::channel();
-        let run = Arc::clone(self);
-        self.deliveries.spawn(async move { run.carry(&act_id, &finish, tell).await });
+        let held = self.clone();
+        self.run.deliveries.spawn(async move { held.run.carry(&act_id, &finish, tell).await });
         enqueued
     }
+}
 
+impl Run {
     async fn carry(&self, act_id: &str, finish: &Finish, tell: oneshot::Sender<Result<(), ClientError>>) {
         let mut tell = Some(tell);
         // nobody listens any more when the caller is gone; the outcome is carried on all the same

@@ -15,21 +15,29 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::call::Permit;
 use super::definitions::Definitions;
 use super::frame::{Flaw, Frame, Id, Line, LineReader, Message};
+use super::guests::Guests;
 use super::members::Members;
 use super::methods::{self, Route};
 use super::open::{Answered, Cancel, NotOpened, OpenRequests};
 use super::record::{Seen, Side};
 use super::run::Run;
 use super::tasks::Tasks;
+use super::tool_call::stripped;
 use super::write::{Item, Progress, write_frames};
-use super::{WrapOptions, child, reply};
+use super::{Ambient, WrapOptions, child, reply};
 use crate::limits::{DECIDING_MAX, DRAIN_WAIT, EXIT_WAIT, OBSERVING_MAX, QUEUE_FRAMES, SERVER_OPEN_MAX};
 
 /// One wrapped server and its client.
 pub(crate) struct Proxy {
+    /// The wrap's own run.
     pub(super) run: Arc<Run>,
+    /// Runs for the keys of delegations that calls present.
+    pub(super) guests: Guests,
+    /// Calls that present no delegation are refused.
+    pub(super) require_delegation: bool,
     pub(super) alias: String,
     pub(super) root_dir: Option<String>,
     pub(super) read_fail_open: Vec<String>,
@@ -42,7 +50,7 @@ pub(crate) struct Proxy {
     pub(super) replies: Tasks,
     to_client: mpsc::Sender<Item>,
     to_server: mpsc::Sender<Item>,
-    open: Mutex<OpenRequests>,
+    open: Mutex<OpenRequests<Permit>>,
     definitions: Mutex<Definitions>,
     client_info: Mutex<Option<Value>>,
     /// Pings of the server that the client has not answered yet.
@@ -69,7 +77,9 @@ impl Proxy {
         let (to_client, client_queue) = mpsc::channel(QUEUE_FRAMES);
         let (to_server, server_queue) = mpsc::channel(QUEUE_FRAMES);
         let proxy = Self {
+            guests: Guests::new(Arc::clone(&run.setting)),
             run,
+            require_delegation: options.require_delegation,
             alias: options.alias.clone(),
             root_dir: options.root_dir.clone(),
             read_fail_open: options.read_fail_open.clone(),
@@ -125,7 +135,9 @@ impl Proxy {
             server_pump.abort();
         }
         self.finish_open(end).await;
-        self.run.end(if end == End::Closed { "closed" } else { "server-exited" }).await;
+        let reason = if end == End::Closed { "closed" } else { "server-exited" };
+        self.guests.end(reason).await;
+        self.run.end(reason).await;
         close(&self.to_client, &mut client_writer).await;
         self.calls.abort();
         self.replies.abort();
@@ -137,7 +149,7 @@ impl Proxy {
         tokio::spawn(async move {
             let Some(stdin) = stdin else { return };
             let note = |id: &Id, progress| match progress {
-                Progress::Starting => proxy.open().sending(id, (proxy.run.ambient.monotonic_us)()),
+                Progress::Starting => proxy.open().sending(id, (proxy.ambient().monotonic_us)()),
                 Progress::NothingWritten => proxy.open().unsent(id),
             };
             if let Err(error) = write_frames(queue, stdin, note).await {
@@ -179,7 +191,7 @@ impl Proxy {
             },
             Message::Notification { method } if method == methods::CANCELLED => self.cancel(frame).await,
             Message::Notification { method } if methods::client_notification(&method) => {
-                self.send_server(frame.into_bytes()).await;
+                self.pass(frame).await;
             }
             Message::Notification { method } => {
                 let why = "this notification is not known, so it is not passed on";
@@ -192,10 +204,10 @@ impl Proxy {
     async fn pass_request(self: &Arc<Self>, id: Id, method: &str, frame: Frame) {
         if method == methods::INITIALIZE {
             let info = frame.params().and_then(Members::of).and_then(|params| params.get("clientInfo"));
-            *lock(&self.client_info) = info.map(super::call::correlator);
+            *lock(&self.client_info) = info.map(super::tool_call::correlator);
         }
         match self.opened(|open| open.pass(&id, method)) {
-            Ok(()) => self.send_server(frame.into_bytes()).await,
+            Ok(()) => self.pass(frame).await,
             Err(why) => self.refuse_unopened(why, &id, method, &frame).await,
         }
     }
@@ -210,7 +222,7 @@ impl Proxy {
     /// Opens a request. Where none may be opened any more, a cancelled call that never was answered makes room.
     fn opened(
         self: &Arc<Self>,
-        request: impl Fn(&mut OpenRequests) -> Result<(), NotOpened>,
+        request: impl Fn(&mut OpenRequests<Permit>) -> Result<(), NotOpened>,
     ) -> Result<(), NotOpened> {
         let opened = request(&mut self.open());
         if opened != Err(NotOpened::Full) {
@@ -235,7 +247,7 @@ impl Proxy {
         };
         let cancel = self.open().cancel(&id);
         if cancel == Cancel::Pass {
-            self.send_server(frame.into_bytes()).await;
+            self.pass(frame).await;
         }
     }
 
@@ -316,7 +328,7 @@ impl Proxy {
             }
             Answered::Call { permit: Some(permit), cancelled, sent_us } => {
                 let finish = self.outcome(&permit, &frame, cancelled, sent_us);
-                self.replies.spawn(Arc::clone(self).relay(id, permit.act_id, finish, frame));
+                self.replies.spawn(Arc::clone(self).relay(id, permit, finish, frame));
             }
             Answered::Call { permit: None, .. } => {
                 self.open().relayed(&id);
@@ -363,6 +375,16 @@ impl Proxy {
         let _ = self.to_client.send(Item::plain(bytes)).await;
     }
 
+    /// Passes a frame of the client on, byte for byte but for what in its `_meta` is meant for us.
+    async fn pass(&self, frame: Frame) {
+        match stripped(&frame) {
+            Ok(Some(clean)) => self.send_server(clean.into_bytes()).await,
+            Ok(None) => self.send_server(frame.into_bytes()).await,
+            // a slice of the frame is always found in it
+            Err(why) => tracing::error!(why, "a frame was not passed on"),
+        }
+    }
+
     async fn send_server(&self, bytes: Vec<u8>) {
         // an error means that the server is gone; closing answers what is open
         let _ = self.to_server.send(Item::plain(bytes)).await;
@@ -373,7 +395,11 @@ impl Proxy {
         self.to_server.reserve().await.ok()
     }
 
-    pub(super) fn open(&self) -> MutexGuard<'_, OpenRequests> {
+    pub(super) fn ambient(&self) -> &Ambient {
+        &self.run.setting.ambient
+    }
+
+    pub(super) fn open(&self) -> MutexGuard<'_, OpenRequests<Permit>> {
         lock(&self.open)
     }
 

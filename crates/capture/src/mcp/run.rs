@@ -1,131 +1,169 @@
-//! The wrap's run at the deeds server: opening it, keeping its lease, coming back after the server was away.
+//! A run at the deeds server: opening it, asking and telling the server things about it, ending it.
 
-use core::time::Duration;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::gap::{GapLog, Missed};
-use super::holder::{Bound, Holder, fresh_key, jwk};
+use super::keeper::{Link, keep};
+use super::own::Own;
 use super::tasks::Tasks;
-use super::{Ambient, Connect, Receipts, RootAsk, RootRequest, WrapError, WrapOptions};
-use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt, Renew, Tools};
-use crate::client::{Client, ClientError, Lease};
-use crate::limits::{DRAIN_WAIT, RECONNECT_WAIT, RETRY_FIRST, RETRY_MAX};
+use super::{About, Ambient, Connect, Receipts, WrapOptions};
+use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt};
+use crate::client::{Client, ClientError};
+use crate::limits::{DRAIN_WAIT, RECONNECT_WAIT};
 
-/// The way to the server at this moment.
-#[derive(Debug, Clone)]
-pub(super) enum Link {
-    /// The lease is held.
-    Up(Client),
-    /// It is not, and this is why; the keeper tries to get it back.
-    Down(ClientError),
-    /// The server says that the run is over. It still takes late outcomes.
-    Ended(Client, ClientError),
+/// What all runs of one wrap have in common.
+pub(crate) struct Setting {
+    pub(super) alias: String,
+    pub(super) command: Vec<String>,
+    pub(super) about: About,
+    pub(super) ambient: Ambient,
+    pub(super) receipts: Option<Receipts>,
+    connect: Connect,
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Setting {
+    pub(super) fn of(options: &WrapOptions) -> Self {
+        Self {
+            alias: options.alias.clone(),
+            command: options.command.clone(),
+            about: options.about.clone(),
+            ambient: options.ambient.clone(),
+            receipts: options.receipts.clone(),
+            connect: Arc::clone(&options.connect),
+            connecting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Makes sure that the deeds server runs, and gives the path of its socket. Each try may start a server, so the
+    /// runs of a wrap that lost theirs together take turns.
+    pub(super) async fn server(&self) -> Result<PathBuf, String> {
+        let _turn = self.connecting.lock().await;
+        (self.connect)().await
+    }
+
+    /// A request for a run for a key, under nothing yet.
+    pub(super) fn opening(&self, key: Value) -> OpenRun {
+        OpenRun {
+            alias: self.alias.clone(),
+            command: self.command.clone(),
+            executable: self.about.executable.clone(),
+            config: self.about.config.clone(),
+            key,
+            root_request: None,
+            scope: None,
+            purpose: self.about.purpose.clone(),
+            trigger: self.about.trigger,
+            join: None,
+            parent_pid: self.about.parent_pid,
+            enforcement_point: EnforcementPoint {
+                id: "deeds wrap".into(),
+                version: self.about.version.clone(),
+            },
+            delegation: None,
+            handoff: None,
+            parent: None,
+        }
+    }
 }
 
 /// An open run.
 pub(crate) struct Run {
     pub(super) id: String,
     pub(super) stream: u64,
-    pub(super) ambient: Ambient,
-    pub(super) holder: Holder,
+    pub(super) setting: Arc<Setting>,
+    /// What the wrap acts under here; nothing in a run for a key that a call presented.
+    pub(super) own: Option<Own>,
     /// Outcomes on their way, and begins in doubt.
     pub(super) deliveries: Tasks,
-    txn: String,
-    alias: String,
-    scope: Option<Tools>,
-    connect: Connect,
     /// Path of the server's socket, for messages.
-    socket: String,
-    root_request: Option<RootRequest>,
+    pub(super) socket: String,
     link: watch::Sender<Link>,
     /// Whether a call has waited for the server in vain since it was last reached.
     given_up: AtomicBool,
     gaps: Mutex<GapLog>,
     gaps_written: AtomicU64,
     keeper: OnceLock<AbortHandle>,
-    receipts: Option<Receipts>,
+}
+
+/// A run that stays open for somebody: a call, a question in doubt, an outcome on its way. While there is one, the
+/// run is not ended to make room for another.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(super) run: Arc<Run>,
+    pub(super) _open: Arc<()>,
+}
+
+impl Held {
+    /// Holds a run that only ends with the wrap.
+    pub(super) fn own(run: &Arc<Run>) -> Self {
+        Self { run: Arc::clone(run), _open: Arc::new(()) }
+    }
 }
 
 impl Run {
-    /// Opens (or joins) the run and takes its lease.
-    pub(crate) async fn open(options: &WrapOptions) -> Result<Arc<Self>, WrapError> {
-        let socket = (options.connect)().await.map_err(WrapError::Connect)?;
-        let shown = socket.display().to_string();
-        let client = Client::connect(socket).await?;
-        let key = jwk(&options.key);
-        let scope = options.scope.as_ref();
-        let root_request = match &options.root_request {
-            Some(sign) => {
-                let ask = RootAsk {
-                    hello: &client.hello().await?,
-                    jwk: &key,
-                    scope,
-                    alias: &options.alias,
-                    txn: None,
-                };
-                Some(sign(&ask).map_err(WrapError::RootRequest)?)
-            }
-            None => None,
-        };
-        let opened = client.open_run(&opening(options, key, root_request)).await?;
+    /// Opens (or joins) a run and takes its lease. `own` makes of the answer what the wrap acts under in it.
+    pub(super) async fn open(
+        setting: Arc<Setting>,
+        client: Client,
+        socket: String,
+        request: &OpenRun,
+        own: impl FnOnce(&OpenedRun) -> Result<Option<Own>, ClientError>,
+    ) -> Result<Arc<Self>, ClientError> {
+        let opened = client.open_run(request).await?;
         let (id, stream) = (opened.run.clone(), opened.stream);
-        let run = match Self::new(options, opened, client.clone(), shown) {
-            Ok(run) => client.lease(&id, stream).await.map(|lease| (Arc::new(run), lease)),
+        let held = match own(&opened) {
+            Ok(own) => client.lease(&id, stream).await.map(|lease| (own, lease)),
             Err(error) => Err(error),
         };
-        let (run, lease) = match run {
+        let (own, lease) = match held {
             Ok(held) => held,
             Err(error) => {
                 // the log knows of the run already: it must not look open
                 let end = EndRun { stream, reason: "not-started".into(), gaps: 0 };
                 client.end_run(&id, &end).await?;
-                return Err(error.into());
+                return Err(error);
             }
         };
-        let keeper = tokio::spawn(keep(Arc::clone(&run), lease));
-        run.keeper.get_or_init(|| keeper.abort_handle());
-        Ok(run)
-    }
-
-    fn new(
-        options: &WrapOptions,
-        opened: OpenedRun,
-        client: Client,
-        socket: String,
-    ) -> Result<Self, ClientError> {
-        let bound = Bound::new(options.key.clone(), &opened.delegation, opened.exp)?;
-        Ok(Self {
-            id: opened.run,
-            stream: opened.stream,
-            ambient: options.ambient.clone(),
-            holder: Holder::new(bound, opened.issuer),
+        let run = Arc::new(Self {
+            id,
+            stream,
+            setting,
+            own,
             deliveries: Tasks::default(),
-            txn: opened.txn,
-            alias: options.alias.clone(),
-            scope: options.scope.clone(),
-            connect: Arc::clone(&options.connect),
             socket,
-            root_request: options.root_request.clone(),
             link: watch::Sender::new(Link::Up(client)),
             given_up: AtomicBool::new(false),
             gaps: Mutex::default(),
             gaps_written: AtomicU64::new(0),
             keeper: OnceLock::new(),
-            receipts: options.receipts.clone(),
-        })
+        });
+        let keeper = tokio::spawn(keep(Arc::clone(&run), lease));
+        run.keeper.get_or_init(|| keeper.abort_handle());
+        Ok(run)
     }
 
     /// Hands a receipt to the caller, if it keeps them.
     pub(super) fn keep_receipt(&self, receipt: &Receipt) {
-        if let Some(keep) = self.receipts.as_ref().filter(|_| !receipt.is_null()) {
+        if let Some(keep) = self.setting.receipts.as_ref().filter(|_| !receipt.is_null()) {
             keep(receipt);
         }
+    }
+
+    pub(super) fn link_is(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+
+    /// The error of requests while the lease is lost.
+    pub(super) fn unreachable(&self, lost: &ClientError) -> ClientError {
+        ClientError::Unreachable { socket: self.socket.clone(), why: lost.without_doubt() }
     }
 
     /// The server; while it is away, as soon as it is back, if that is within [`RECONNECT_WAIT`].
@@ -203,45 +241,6 @@ impl Run {
         }
     }
 
-    /// Renews the delegation when it is due. A renewal that fails is an error only once the old one has ended.
-    pub(super) async fn renew_if_due(&self, client: &Client) -> Result<(), ClientError> {
-        if !self.holder.is_due(&self.ambient) {
-            return Ok(());
-        }
-        let _one_at_a_time = self.holder.renewal.lock().await;
-        if !self.holder.is_due(&self.ambient) {
-            return Ok(());
-        }
-        match self.renewed(client).await {
-            Ok(bound) => self.holder.replace(bound),
-            Err(error) if self.holder.is_over(&self.ambient) => return Err(error),
-            Err(error) => tracing::warn!(%error, "the delegation could not be renewed yet"),
-        }
-        Ok(())
-    }
-
-    async fn renewed(&self, client: &Client) -> Result<Bound, ClientError> {
-        let key = fresh_key(&self.ambient);
-        let public = jwk(&key);
-        let scope = self.scope.as_ref();
-        let root_request = match &self.root_request {
-            Some(sign) => {
-                let hello = client.hello().await?;
-                let ask =
-                    RootAsk { hello: &hello, jwk: &public, scope, alias: &self.alias, txn: Some(&self.txn) };
-                Some(
-                    sign(&ask).map_err(|why| {
-                        ClientError::Answer(format!("no root request could be signed: {why}"))
-                    })?,
-                )
-            }
-            None => None,
-        };
-        let request = Renew { stream: self.stream, key: public, root_request, scope: self.scope.clone() };
-        let renewed = client.renew(&self.id, &request).await?;
-        Bound::new(key, &renewed.delegation, renewed.exp)
-    }
-
     /// Records something seen beside the path. The index; nothing inside when it was counted, not recorded.
     pub(super) async fn observe(&self, what: Observe) -> Result<Option<u64>, ClientError> {
         let client = self.server_now()?;
@@ -250,14 +249,14 @@ impl Run {
 
     /// Remembers something that could not be recorded.
     pub(super) fn miss(&self, what: Missed, frame_digest: Option<&str>) {
-        self.gaps().miss(what, (self.ambient.now_ms)(), frame_digest);
+        self.gaps().miss(what, (self.setting.ambient.now_ms)(), frame_digest);
     }
 
     /// Tells the server what went unrecorded, if anything did and it can be told.
     pub(super) async fn report_gap(&self) {
         let Ok(client) = self.server_now() else { return };
         let log = core::mem::take(&mut *self.gaps());
-        let Some(gap) = log.report(self.stream, (self.ambient.now_ms)()) else { return };
+        let Some(gap) = log.report(self.stream, (self.setting.ambient.now_ms)()) else { return };
         match client.gap(&self.id, &gap).await {
             Ok(_) => {
                 self.gaps_written.fetch_add(1, Ordering::Relaxed);
@@ -301,87 +300,7 @@ impl Run {
         }
     }
 
-    /// Takes the lease again, trying until the server is there; an error when the run is over.
-    async fn reconnect(&self) -> (Client, Result<Lease, ClientError>) {
-        let mut pause = RETRY_FIRST;
-        loop {
-            match self.retake().await {
-                Ok((client, Err(error))) if !is_over(&error) => {
-                    tracing::debug!(%error, "the lease could not be taken yet");
-                    drop(client);
-                }
-                Ok(settled) => return settled,
-                Err(why) => tracing::debug!(why, "the deeds server cannot be reached yet"),
-            }
-            pause = wait(pause).await;
-        }
-    }
-
-    async fn retake(&self) -> Result<(Client, Result<Lease, ClientError>), String> {
-        let socket = (self.connect)().await?;
-        let client = Client::connect(socket).await.map_err(|error| error.to_string())?;
-        let lease = client.lease(&self.id, self.stream).await;
-        Ok((client, lease))
-    }
-
     fn gaps(&self) -> MutexGuard<'_, GapLog> {
         self.gaps.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Holds the lease for as long as the run is open, and takes it again whenever it was lost.
-async fn keep(run: Arc<Run>, mut lease: Lease) {
-    loop {
-        let lost = loop {
-            if let Err(error) = lease.held().await {
-                break error;
-            }
-        };
-        tracing::warn!(error = %lost, "the lease of the run is lost; calls are refused until it is back");
-        let why = ClientError::Unreachable { socket: run.socket.clone(), why: lost.without_doubt() };
-        run.link.send_replace(Link::Down(why));
-        match run.reconnect().await {
-            (client, Ok(again)) => {
-                lease = again;
-                run.is_reached();
-                run.link.send_replace(Link::Up(client));
-                run.report_gap_soon();
-            }
-            (client, Err(over)) => {
-                tracing::warn!(error = %over, "the run is over; every further call is refused");
-                run.link.send_replace(Link::Ended(client, over));
-                return;
-            }
-        }
-    }
-}
-
-/// Sleeps, and says how long to sleep the next time.
-pub(super) async fn wait(pause: Duration) -> Duration {
-    sleep(pause).await;
-    (pause * 2).min(RETRY_MAX)
-}
-
-fn is_over(error: &ClientError) -> bool {
-    matches!(error.code(), Some("run-unknown" | "run-ended"))
-}
-
-fn opening(options: &WrapOptions, key: Value, root_request: Option<String>) -> OpenRun {
-    OpenRun {
-        alias: options.alias.clone(),
-        command: options.command.clone(),
-        executable: options.about.executable.clone(),
-        config: options.about.config.clone(),
-        key,
-        root_request,
-        scope: options.scope.clone(),
-        purpose: options.about.purpose.clone(),
-        trigger: options.about.trigger,
-        join: options.join.clone(),
-        parent_pid: options.about.parent_pid,
-        enforcement_point: EnforcementPoint {
-            id: "deeds wrap".into(),
-            version: options.about.version.clone(),
-        },
     }
 }

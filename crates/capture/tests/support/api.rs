@@ -50,13 +50,22 @@ pub(crate) struct Behaviour {
     pub(crate) run_over: bool,
     /// 400 to every outcome.
     pub(crate) refuse_outcomes: bool,
+    /// Where the server stands with the counter of every key.
+    pub(crate) next_counter: u64,
+    /// Refuses every chain that is presented, with this code and status.
+    pub(crate) refuse_chains: Option<(u16, &'static str)>,
 }
 
 #[derive(Default)]
 struct Log {
+    /// Keys and tokens by token digest.
     keys: BTreeMap<String, Jwk>,
+    tokens: BTreeMap<String, String>,
     counters: HashSet<(String, u64)>,
-    decisions: BTreeMap<String, Value>,
+    /// Runs opened after the first one.
+    guests: usize,
+    /// First answers, by run and act.
+    decisions: BTreeMap<(String, String), Value>,
     outcomes: BTreeMap<String, Value>,
     next_index: u64,
 }
@@ -87,6 +96,8 @@ impl Api {
             exp: 4_000_000_000,
             run_over: false,
             refuse_outcomes: false,
+            next_counter: 0,
+            refuse_chains: None,
         };
         let state = State {
             events: watch::Sender::new(Vec::new()),
@@ -169,32 +180,28 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
     let path: Vec<&str> = head.uri.path().trim_start_matches('/').split('/').collect();
+    let run = path.get(2).copied().unwrap_or_default();
     if head.method == Method::GET && path == ["v1", "hello"] {
         return Ok(ok(&hello()));
     }
     match path[..] {
         ["v1", "runs"] => Ok(open_run(&state, &body)),
-        ["v1", "runs", RUN, "delegations"] => {
-            state.note("renew", &body);
-            let renewed =
-                json!({"delegation": state.delegation(&body["key"]), "exp": state.now().exp, "index": 5});
-            state.unless_lost(|behaviour| &mut behaviour.lose_renewals, &renewed)
-        }
-        ["v1", "runs", RUN, "lease"] => Ok(lease(&state, &body)),
-        ["v1", "runs", RUN, "end"] => {
-            state.note("end", &body);
+        ["v1", "runs", _, "delegations"] => renew(&state, run, &body),
+        ["v1", "runs", _, "lease"] => Ok(lease(&state, run, &body)),
+        ["v1", "runs", _, "end"] => {
+            state.note_in(run, "end", &body);
             Ok(ok(&json!({"index": 99})))
         }
-        ["v1", "runs", RUN, "actions"] => begin(&state, body).await,
-        ["v1", "runs", RUN, "actions", act_id, "outcome"] => outcome(&state, act_id, body).await,
-        ["v1", "runs", RUN, "observations"] => {
+        ["v1", "runs", _, "actions"] => begin(&state, run, body).await,
+        ["v1", "runs", _, "actions", act_id, "outcome"] => outcome(&state, run, act_id, body).await,
+        ["v1", "runs", _, "observations"] => {
             let name = if body["subtype"] == "frame" { "observe" } else { "definitions" };
-            state.note(name, &body);
+            state.note_in(run, name, &body);
             state.until(|behaviour| !behaviour.hold_observations).await;
             Ok(ok(&json!({"index": state.log.lock().unwrap().index()})))
         }
-        ["v1", "runs", RUN, "gaps"] => {
-            state.note("gap", &body);
+        ["v1", "runs", _, "gaps"] => {
+            state.note_in(run, "gap", &body);
             Ok(ok(&json!({"index": state.log.lock().unwrap().index()})))
         }
         _ => Ok(problem(404, "not-found", "there is nothing at this path")),
@@ -202,20 +209,52 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
 }
 
 fn open_run(state: &State, body: &Value) -> Response<Lines> {
-    state.note("open", body);
-    let delegation = state.delegation(&body["key"]);
+    let chain = &body["delegation"];
+    if let (Some((status, code)), false) = (state.now().refuse_chains, chain.is_null()) {
+        return problem(status, code, "the chain was refused at step link-scope: wider than its parent");
+    }
+    let guests = {
+        let mut log = state.log.lock().unwrap();
+        log.guests += 1;
+        log.guests - 1
+    };
+    let run = if guests == 0 { RUN.to_owned() } else { guest_run(guests) };
+    state.note_in(&run, "open", body);
+    let delegation = state.delegation(&body["key"], chain);
     let thumbprint = Jwk::parse(&body["key"]).unwrap().thumbprint();
+    let now = state.now();
     ok(&json!({
-        "run": RUN, "stream": 2, "txn": TXN,
+        "run": run, "stream": 2, "txn": TXN,
         "holder": {"id": "h", "inst": "i", "kind": "agent", "asr": "inferred", "key": thumbprint},
         "principal": {"kind": "unknown", "iss": ISSUER, "sub": "uid:0"},
-        "grade": "issuer-only", "delegation": delegation, "exp": state.now().exp, "issuer": ISSUER,
-        "index": 4, "lease_grace_ms": 30_000, "receipts": [],
+        "grade": "issuer-only", "delegation": delegation, "exp": now.exp, "issuer": ISSUER,
+        "index": 4, "lease_grace_ms": 30_000, "receipts": [], "parent": null, "next_counter": now.next_counter,
     }))
 }
 
-fn lease(state: &State, body: &Value) -> Response<Lines> {
-    state.note("lease", body);
+/// The run that is opened `n`-th after the first one.
+pub(crate) fn guest_run(n: usize) -> String {
+    format!("018f0000-0000-7000-8000-0000000001{n:02x}")
+}
+
+fn renew(state: &State, run: &str, body: &Value) -> Answer {
+    state.note_in(run, "renew", body);
+    let chain = &body["delegation"];
+    if chain
+        .get("ref")
+        .is_some_and(|leaf| !state.log.lock().unwrap().tokens.contains_key(leaf.as_str().unwrap()))
+    {
+        return Ok(problem(404, "delegation-unknown", "no delegation is known by this digest"));
+    }
+    let delegation = state.delegation(&body["key"], chain);
+    let now = state.now();
+    let renewed =
+        json!({"delegation": delegation, "exp": now.exp, "index": 5, "next_counter": now.next_counter});
+    state.unless_lost(|behaviour| &mut behaviour.lose_renewals, &renewed)
+}
+
+fn lease(state: &State, run: &str, body: &Value) -> Response<Lines> {
+    state.note_in(run, "lease", body);
     if state.now().run_over {
         return problem(409, "run-ended", "the run ended as lost");
     }
@@ -227,33 +266,33 @@ fn lease(state: &State, body: &Value) -> Response<Lines> {
     response
 }
 
-async fn begin(state: &State, body: Value) -> Answer {
-    state.note("begin", &body);
+async fn begin(state: &State, run: &str, body: Value) -> Answer {
+    state.note_in(run, "begin", &body);
     state.until(|behaviour| !behaviour.hold_begin).await;
     let tool = body["tool"].as_str().unwrap().to_owned();
     if tool.ends_with("#unavailable") {
         return Ok(problem(503, "log-unavailable", "the log cannot take entries now"));
     }
-    let decided = state.log.lock().unwrap().decide(&body);
-    state.note("decided", &decided);
+    let decided = state.log.lock().unwrap().decide(run, &body);
+    state.note_in(run, "decided", &decided);
     state.unless_lost(|behaviour| &mut behaviour.lose_begins, &decided)
 }
 
-async fn outcome(state: &Arc<State>, act_id: &str, body: Value) -> Answer {
-    state.note("finish", &json!({"act_id": act_id, "body": body.clone()}));
+async fn outcome(state: &Arc<State>, run: &str, act_id: &str, body: Value) -> Answer {
+    state.note_in(run, "finish", &json!({"act_id": act_id, "body": body.clone()}));
     if state.now().refuse_outcomes {
         return Ok(problem(400, "outcome-refused", "this outcome is not acceptable"));
     }
     state.until(|behaviour| !behaviour.hold_enqueued).await;
     let finished = state.log.lock().unwrap().finish(&body);
     let (lines, response) = streamed();
-    let state = Arc::clone(state);
+    let (state, run) = (Arc::clone(state), run.to_owned());
     let mut connection = JoinSet::new();
     connection.spawn(async move {
         let _ = lines.send(Bytes::from("{\"enqueued\":true}\n")).await;
         state.until(|behaviour| !behaviour.hold_receipt).await;
         if lines.send(Bytes::from(format!("{finished}\n"))).await.is_ok() {
-            state.note("receipt", &finished);
+            state.note_in(&run, "receipt", &finished);
         }
     });
     connection.detach_all();
@@ -261,8 +300,10 @@ async fn outcome(state: &Arc<State>, act_id: &str, body: Value) -> Answer {
 }
 
 impl State {
-    fn note(&self, name: &str, body: &Value) {
-        self.events.send_modify(|events| events.push((name.to_owned(), body.clone())));
+    /// What happens in another run than the first one has the name `<run> <event>`.
+    fn note_in(&self, run: &str, name: &str, body: &Value) {
+        let name = if run == RUN { name.to_owned() } else { format!("{run} {name}") };
+        self.events.send_modify(|events| events.push((name, body.clone())));
     }
 
     fn now(&self) -> Behaviour {
@@ -284,13 +325,20 @@ impl State {
         if lost { Err(io::Error::other("the answer is lost")) } else { Ok(ok(answer)) }
     }
 
-    /// Issues a delegation for a key, and remembers the key by it.
-    fn delegation(&self, key: &Value) -> String {
+    /// Issues a delegation for a key, or takes the one presented, and remembers the key by it.
+    fn delegation(&self, key: &Value, presented: &Value) -> String {
         let jwk = Jwk::parse(key).unwrap();
-        let token =
-            jws::sign(jws::DELEGATION, &json!({"cnf": {"jwk": key}}), &SigningKey::from_bytes(&[3; 32]));
+        let mut log = self.log.lock().unwrap();
+        let issued =
+            || jws::sign(jws::DELEGATION, &json!({"cnf": {"jwk": key}}), &SigningKey::from_bytes(&[3; 32]));
+        let token = match (presented["chain"].as_array(), presented["ref"].as_str()) {
+            (Some(chain), _) => chain.last().unwrap().as_str().unwrap().to_owned(),
+            (None, Some(leaf)) => log.tokens[leaf].clone(),
+            (None, None) => issued(),
+        };
         let digest = Signed::parse(&token, jws::DELEGATION).unwrap().digest();
-        self.log.lock().unwrap().keys.insert(digest, jwk);
+        log.keys.insert(digest.clone(), jwk);
+        log.tokens.insert(digest, token.clone());
         token
     }
 }
@@ -302,21 +350,30 @@ impl Log {
     }
 
     /// Decides by the tool's name. The same act with the same proof again gets the first answer.
-    fn decide(&mut self, body: &Value) -> Value {
+    fn decide(&mut self, run: &str, body: &Value) -> Value {
         let act_id = body["act_id"].as_str().unwrap().to_owned();
-        if let Some(first) = self.decisions.get(&act_id) {
+        let asked = (run.to_owned(), act_id.clone());
+        if let Some(first) = self.decisions.get(&asked) {
             return first.clone();
+        }
+        let refused = |index: Option<u64>, step: &str, text: &str| {
+            let reason = json!({"code": "delegation", "step": step, "text": text});
+            json!({"verdict": "deny", "index": index, "reason": reason, "receipt": {}})
+        };
+        let tool = body["tool"].as_str().unwrap();
+        if tool.ends_with("#counted") {
+            return refused(None, "scope", "not in the scope");
         }
         self.check_proof(body);
         let index = self.index();
-        let answer = if body["tool"].as_str().unwrap().ends_with("#denied") {
-            let reason = json!({"code": "delegation", "step": "scope", "text": "not in the scope"});
-            json!({"verdict": "deny", "index": index, "reason": reason, "receipt": {}})
-        } else {
-            json!({"verdict": "allow", "index": index, "act_id": act_id, "class": {},
-                "capture": {"args": "sealed", "result": "sealed"}, "receipt": {}})
+        let answer = match tool.split_once('#').unwrap().1 {
+            "denied" => refused(Some(index), "scope", "not in the scope"),
+            "late" => refused(Some(index), "delegation-time", "the delegation has ended"),
+            "replayed" => refused(Some(index), "pop-replayed", "the counter was used before"),
+            _ => json!({"verdict": "allow", "index": index, "act_id": act_id, "class": {},
+                "capture": {"args": "sealed", "result": "sealed"}, "receipt": {}}),
         };
-        self.decisions.insert(act_id, answer.clone());
+        self.decisions.insert(asked, answer.clone());
         answer
     }
 

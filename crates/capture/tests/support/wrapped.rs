@@ -150,6 +150,8 @@ pub(crate) fn options(socket: PathBuf, seen: &Path, server_args: &[&str]) -> Wra
             Box::pin(async move { Ok(socket) })
         }),
         key: SigningKey::from_bytes(&[1; 32]),
+        delegation: None,
+        require_delegation: false,
         root_request: None,
         scope: None,
         root_dir: Some("/srv".into()),

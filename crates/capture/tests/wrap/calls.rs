@@ -96,7 +96,7 @@ async fn definitions_are_known_from_the_list_that_was_relayed() {
 #[tokio::test]
 async fn our_meta_keys_never_reach_the_server() {
     let mut wrapped = Wrapped::start();
-    let sent = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","_meta":{"dev.deeds/delegation":{"ref":"x"},"a":1}}}"#;
+    let sent = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","_meta":{"dev.deeds/note":{"ref":"x"},"a":1}}}"#;
     wrapped.send(sent).await;
     wrapped.next().await;
     let forwarded =
@@ -105,6 +105,21 @@ async fn our_meta_keys_never_reach_the_server() {
     let begin = wrapped.api.nth("begin", 0).await;
     assert_eq!(begin["frame_digest"], digest(sent).as_str());
     assert_eq!(begin["sent_frame_digest"], digest(forwarded).as_str());
+    // nor with what passes undecided
+    for (sent, forwarded) in [
+        (
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{"dev.deeds/delegation":{"pop":"p"}}}}"#,
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{"_meta":{}}}"#,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"_meta":{"dev.deeds/x":1, "b":2},"p":1}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"_meta":{"b":2},"p":1}}"#,
+        ),
+    ] {
+        wrapped.send(sent).await;
+        wrapped.ping().await;
+        assert_eq!(wrapped.seen().last().map(String::as_str), Some(forwarded));
+    }
 }
 
 #[tokio::test]

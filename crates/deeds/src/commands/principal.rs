@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use capture::api::{AddPrincipal, AddedPrincipal, Hello, Written};
 use evidence::base64url;
 use evidence::jws;
 use evidence::principal::PrincipalKind;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer;
+use super::registered::Registered;
 use crate::Outcome;
 use crate::cli::{self, PrincipalAddArgs, PrincipalCommand, PrincipalRetireArgs};
 use crate::config::Config;
@@ -122,7 +123,7 @@ fn read_or_create(path: &Path, name: &str) -> anyhow::Result<(Key, bool)> {
 async fn retire(server: &Server, args: &PrincipalRetireArgs, output: Output) -> anyhow::Result<Outcome> {
     let thumbprint = match base64url::decode_32(&args.which) {
         Some(_) => args.which.clone(),
-        None => key_of(server, &args.which).await?,
+        None => Registered::ask(&server.client).await?.key_of(&args.which)?,
     };
     let retired: Written = server.client.delete_json(&format!("/v1/principals/{thumbprint}")).await?;
     if output.json {
@@ -136,47 +137,9 @@ async fn retire(server: &Server, args: &PrincipalRetireArgs, output: Output) -> 
     Ok(Outcome::Fine)
 }
 
-/// The one key in force of the principal with this name.
-async fn key_of(server: &Server, name: &str) -> anyhow::Result<String> {
-    let list: Value = server.client.get_json("/v1/principals").await?;
-    match keys_of(&list, name).as_slice() {
-        [key] => Ok(key.clone()),
-        [] => bail!("no key of `{}` is in force; `deeds principal list` shows them", name.escape_default()),
-        several => bail!(
-            "`{}` has several keys; name one by its thumbprint: {}",
-            name.escape_default(),
-            several.join(", ")
-        ),
-    }
-}
-
-fn keys_of(list: &Value, name: &str) -> Vec<String> {
-    let rows = list.get("principals").and_then(Value::as_array).into_iter().flatten();
-    let rows = rows.filter(|row| row.get("retired").is_none_or(Value::is_null));
-    rows.filter_map(|row| {
-        let principal = row.pointer("/principal/value")?;
-        let named = principal.get("sub")?.as_str()? == name;
-        named.then(|| principal.get("key")?.as_str().map(str::to_owned)).flatten()
-    })
-    .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_selects_keys_in_force() {
-        let row = |sub: &str, key: &str, retired: Value| {
-            let principal = json!({"kind": "human", "iss": "i", "sub": sub, "key": key});
-            json!({"principal": {"value": principal, "check": "not-checked"}, "index": 3, "retired": retired})
-        };
-        let rows = [row("ana", "k1", Value::Null), row("ana", "k2", json!(9)), row("bo", "k3", Value::Null)];
-        let list = json!({ "principals": rows });
-        assert_eq!(keys_of(&list, "ana"), ["k1"]);
-        assert_eq!(keys_of(&list, "bo"), ["k3"]);
-        assert!(keys_of(&Value::Null, "ana").is_empty());
-    }
 
     #[test]
     fn a_name_never_leads_out_of_the_key_directory() {

@@ -1,7 +1,6 @@
 //! `deeds prove`: writes the evidence about an action or a run to a file.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -13,6 +12,7 @@ use crate::Outcome;
 use crate::cli::{ProveArgs, Withhold};
 use crate::config::Config;
 use crate::connect::connect;
+use crate::files::{self, Existing, SHARED};
 use crate::names::{self, Subject};
 use crate::output::{Output, print_json, print_text};
 use crate::render::style::{HEAD, paint};
@@ -34,7 +34,8 @@ pub(crate) async fn run(config: &Config, args: &ProveArgs, output: Output) -> an
         }
         (Err(error), Err(_)) => return Err(error),
     };
-    write(&args.out, &bundle, args.force)?;
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    write(&args.out, &bundle, existing)?;
     let name = args.out.display();
     if output.json {
         print_json(&json!({"file": args.out, "bytes": bundle.len(), "subject": subject}))?;
@@ -71,26 +72,10 @@ pub(crate) async fn prove(client: &Client, subject: &str, withhold: &[Withhold])
     Ok(client.post_bytes("/v1/prove", &json!({"subject": subject, "withhold": withhold})).await?)
 }
 
-/// Writes a file whole or not at all: a crash leaves at most a `.part` beside it.
-pub(crate) fn write(path: &Path, bytes: &[u8], replace: bool) -> anyhow::Result<()> {
+/// Writes a file whole or not at all.
+pub(crate) fn write(path: &Path, bytes: &[u8], existing: Existing) -> anyhow::Result<()> {
     let name = path.display();
-    let file_name = path.file_name().with_context(|| format!("`{name}` does not name a file"))?;
-    let mut part = file_name.to_owned();
-    part.push(".part");
-    let part = path.with_file_name(part);
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        if replace {
-            return fs::rename(&part, path);
-        }
-        // a link fails where the name is taken, whenever that happened
-        let linked = fs::hard_link(&part, path);
-        fs::remove_file(&part)?;
-        linked
-    };
-    match write() {
+    match files::write_whole(path, bytes, SHARED, existing) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("`{name}` exists already; choose another name, or replace it with `--force`")
         }
@@ -106,13 +91,12 @@ mod tests {
     fn a_file_is_replaced_only_when_asked() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.deeds");
-        write(&path, b"one", false).unwrap();
-        let error = write(&path, b"two", false).unwrap_err().to_string();
+        write(&path, b"one", Existing::Refuse).unwrap();
+        let error = write(&path, b"two", Existing::Refuse).unwrap_err().to_string();
         assert!(error.contains("--force"), "{error}");
-        assert_eq!(fs::read(&path).unwrap(), b"one");
-        write(&path, b"two", true).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(write(&dir.path().join("no/such"), b"", false).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        write(&path, b"two", Existing::Replace).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert!(write(&dir.path().join("no/such"), b"", Existing::Refuse).is_err());
     }
 }

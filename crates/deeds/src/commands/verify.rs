@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::json;
 use verify::{Report, TrustRoots, Verdict};
 
-use super::read_limited;
 use crate::Outcome;
 use crate::cli::VerifyArgs;
+use crate::files::read_limited;
 use crate::output::{Output, print_json, print_text, remark};
 use crate::render::report;
 use crate::render::style::{BAD, paint};

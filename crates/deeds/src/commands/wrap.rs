@@ -1,5 +1,7 @@
 //! `deeds wrap`: puts deeds between an MCP client and a server.
 
+mod authority;
+
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write};
@@ -10,29 +12,19 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use capture::api::{Receipt, Tools, Trigger};
-use capture::mcp::{
-    About, Ambient, Connect, Receipts, RootAsk, RootRequest, WrapOptions, alias_of, check_alias,
-};
+use capture::mcp::{About, Ambient, Connect, Receipts, WrapOptions, alias_of, check_alias};
 use ed25519_dalek::SigningKey;
-use evidence::delegation;
-use evidence::jws::Jwk;
-use evidence::limits::REQUEST_MAX_S;
-use evidence::principal::PrincipalKind;
-use evidence::{Digest, Scope, id, tool};
+use evidence::delegation::BREAK_GLASS;
+use evidence::{Digest, tool};
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::read_limited;
 use crate::cli::{self, WrapArgs};
 use crate::config::Config;
-use crate::{Outcome, clock, connect, entropy, keys};
+use crate::{Outcome, arguments, clock, connect, entropy};
 
-/// Largest file with a scope, bytes.
-const SCOPE_MAX_BYTES: usize = 1_024 * 1_024;
 /// Largest executable whose digest is taken, bytes; of a larger one it stays unknown.
 const EXECUTABLE_MAX_BYTES: u64 = 512 * 1_024 * 1_024;
-/// Life asked for a root, seconds: what any kind of principal may have. It is renewed as long as the wrap lives.
-const TTL_S: u64 = 3_600;
 
 /// Runs until the client or the server ends; the exit code is the server's.
 pub(crate) async fn run(config: &Config, args: &WrapArgs) -> anyhow::Result<Outcome> {
@@ -40,15 +32,19 @@ pub(crate) async fn run(config: &Config, args: &WrapArgs) -> anyhow::Result<Outc
         Some(name) => check_alias(name).map_err(|why| anyhow::anyhow!("`--name`: {why}"))?,
         None => alias_of(&args.command).map_err(anyhow::Error::msg)?,
     };
+    check(args)?;
     let own = config.alias(&alias);
-    let scope_file = args.scope.clone().or(own.scope);
+    let delegation = authority::delegation(config, args)?;
+    let scope_file = args.scope.clone().or(own.scope).filter(|_| delegation.is_none());
     let scope = scope_file.as_deref().map(read_scope).transpose()?;
     let read_fail_open = own.read_fail_open.iter().map(|name| tool::stdio(&alias, name)).collect();
     let options = WrapOptions {
         command: args.command.clone(),
         connect: connector(config),
         key: SigningKey::from_bytes(&*entropy::seed()?),
-        root_request: root_request(config, args)?,
+        root_request: if delegation.is_none() { authority::root_request(config, args)? } else { None },
+        delegation,
+        require_delegation: args.require_delegation,
         scope,
         root_dir: Some(root_dir(args.root.as_deref().unwrap_or(Path::new(".")))?),
         receipts: args.receipts.as_deref().map(receipts).transpose()?,
@@ -75,60 +71,17 @@ fn connector(config: &Config) -> Connect {
     })
 }
 
-/// Signs root requests with the principal's key, if there is one. The key is read once, at the start.
-fn root_request(config: &Config, args: &WrapArgs) -> anyhow::Result<Option<RootRequest>> {
-    let Some(path) = &config.principal else {
-        ensure!(
-            args.agent.is_none(),
-            "`--agent` is what a principal says of the client; name one with `--principal`"
-        );
-        return Ok(None);
-    };
-    let key = keys::read(path)?.signing;
-    let purpose = args.purpose_or_unstated();
-    let holder = args.agent.clone().map(|id| (id, PrincipalKind::Agent));
-    Ok(Some(Arc::new(move |ask: &RootAsk<'_>| {
-        let jti = entropy::id().map_err(|error| error.to_string())?;
-        let iat = clock::now_s();
-        let request = delegation::RootRequest {
-            jti: id::text(&jti),
-            key: Jwk::of(&key).thumbprint(),
-            audience: ask.hello.issuer.clone(),
-            iat,
-            exp: iat + REQUEST_MAX_S,
-            cnf: Jwk::parse(ask.jwk).map_err(|error| error.to_string())?,
-            // a wrap hands nothing on
-            max_depth: 0,
-            scope: scope_of(ask)?,
-            ttl: TTL_S,
-            tenant: ask.hello.tenant.clone(),
-            txn: ask
-                .txn
-                .map(|txn| id::parse(txn).ok_or("the task has no id that can be read"))
-                .transpose()?,
-            purpose: purpose.clone(),
-            holder: holder.clone(),
-        };
-        Ok(request.sign(&key))
-    })))
-}
-
-fn scope_of(ask: &RootAsk<'_>) -> Result<Scope, String> {
-    match ask.scope {
-        Some(tools) => {
-            let tools = tools.iter().map(|(uri, row)| (uri.clone(), row.clone())).collect();
-            Scope::parse(&serde_json::Value::Object(tools)).map_err(|error| error.to_string())
-        }
-        None => Ok(Scope::server(&format!("stdio:{}", ask.alias))),
-    }
+/// What can be said before anything is read or asked.
+fn check(args: &WrapArgs) -> anyhow::Result<()> {
+    let break_glass = args.purpose.as_deref() == Some(BREAK_GLASS);
+    ensure!(!break_glass || args.why.is_some(), "breaking the glass needs a reason: say it with `--why`");
+    Ok(())
 }
 
 fn read_scope(path: &Path) -> anyhow::Result<Tools> {
-    let bytes = read_limited(path, SCOPE_MAX_BYTES)?;
-    let wrong = || format!("cannot use the scope in `{}`", path.display());
-    let value = evidence::json::parse(&bytes).with_context(wrong)?;
-    Scope::parse(&value).with_context(wrong)?;
-    serde_json::from_value(value).with_context(wrong)
+    let scope = arguments::read_scope(path)?;
+    serde_json::from_value(scope.to_json())
+        .with_context(|| format!("cannot use the scope in `{}`", path.display()))
 }
 
 /// Appends receipts to a file that only its owner reads, each as one write, so that wraps can share it.

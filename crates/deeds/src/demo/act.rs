@@ -1,11 +1,10 @@
-//! The acts of the story up to the questions: server, person, agent, refusals, undoing, the unknown.
+//! The acts of the story up to the questions: server, people, mandate, agent, refusals, undoing, the unknown.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use evidence::principal::PrincipalKind;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::timeout;
@@ -15,10 +14,9 @@ use super::narrator::Narrator;
 use super::player::agent::Reported;
 use super::stage::Stage;
 use super::story;
-use crate::commands::{authority, principal};
 use crate::connect::{Server, connect_or_begin};
-use crate::render::{self, lists};
-use crate::{entropy, keys};
+use crate::keys;
+use crate::render::lists;
 
 /// How long the agent may take for one call, or to end.
 const AGENT_PATIENCE: Duration = Duration::from_mins(1);
@@ -46,41 +44,90 @@ pub(super) async fn start_server(stage: &Stage, narrator: &mut Narrator) -> anyh
     Ok(server)
 }
 
-/// The person whose key signs the delegation.
-pub(super) async fn register_person(
-    stage: &Stage,
-    server: &Server,
-    narrator: &mut Narrator,
-) -> anyhow::Result<()> {
+/// Who there is, with a key each.
+pub(super) async fn register_people(stage: &Stage, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.begin(
-        "A person who answers for it",
-        "The ciso registers a key. What the agent may do rests on that key's signature. The scope she signs: isolate \
-         and release hosts whose name begins with ws-, create tickets, disable users; nothing else.",
+        "Who answers for it",
+        "Three keys are registered: of the ciso, of the service ir-playbook, and of Noor, who is on call. What an agent \
+         may do rests on signatures by such keys.",
     )?;
-    narrator.command("deeds principal add ciso --kind human --key ciso.key")?;
-    let key = keys::create(&stage.key(), &*entropy::seed()?, story::PERSON)?;
-    let added = principal::register(server, PrincipalKind::Human, story::PERSON, None, &key).await?;
-    let thumbprint = key.public().thumbprint();
-    narrator.show(&format!("registered at @{} with key {thumbprint}", added.index))?;
-    narrator.show(&format!("note: {}", keys::SAME_USER_WARNING))?;
-    for line in story::NO_MANDATE {
-        narrator.not_yet(line)?;
+    let mut people = Vec::new();
+    for (name, kind) in story::REGISTERED {
+        let key = format!("{name}.key");
+        let add = ["principal", "add", name, "--kind", kind, "--key", &key];
+        narrator.command(&format!("deeds {}", add.join(" ")))?;
+        let added = stage.deeds(&add).await?;
+        let thumbprint = added.pointer("/principal/key").cloned().unwrap_or_default();
+        people.push(json!({"sub": name, "kind": kind, "index": added.get("index"), "key": thumbprint}));
     }
-    narrator.observed("person", &json!({"index": added.index, "key": thumbprint, "sub": story::PERSON}));
+    narrator.show(&format!("note: {}", keys::SAME_USER_WARNING))?;
+    narrator.observed("people", &json!({ "people": people }));
     Ok(())
 }
 
-/// The agent plays its playbook; gives what it was answered, call by call.
-pub(super) async fn run_agent(stage: &Stage, narrator: &mut Narrator) -> anyhow::Result<Vec<Reported>> {
+/// The standing authority, signed while everybody is awake; gives its token digest.
+pub(super) async fn sign_mandate(stage: &Stage, narrator: &mut Narrator) -> anyhow::Result<String> {
+    narrator.begin(
+        "A mandate, signed before anything happened",
+        "The ciso says what may be done while nobody is there: isolate and release hosts whose name begins with ws-, \
+         create tickets, disable users; nothing else. Under it ir-playbook may get delegations of 15 minutes, and \
+         pass them on over one link. The ciso renews it monthly.",
+    )?;
+    let mandate = [
+        "mandate",
+        "--as",
+        "ciso.key",
+        "--for",
+        story::SERVICE,
+        "--scope",
+        "scope.json",
+        "--purpose",
+        story::PURPOSE,
+        "--root-ttl",
+        "15m",
+        "--ttl",
+        "30d",
+        "--max-depth",
+        "1",
+    ];
+    narrator.command(
+        "deeds mandate --as ciso.key --for ir-playbook --scope scope.json --purpose 'contain infected hosts' \
+         --root-ttl 15m --ttl 30d --max-depth 1",
+    )?;
+    let signed = stage.deeds(&mandate).await?;
+    let digest =
+        signed.get("digest").and_then(Value::as_str).context("the mandate has no digest")?.to_owned();
+    let index = signed.get("index").and_then(Value::as_u64).context("the mandate has no entry")?;
+    narrator.show(&format!("mandate {digest} at @{index}"))?;
+    narrator.observed("mandate", &signed);
+    Ok(digest)
+}
+
+/// The service gets its root and hands parts of it to the agent, which plays its playbook; gives what both were
+/// answered, call by call.
+pub(super) async fn run_service(
+    stage: &Stage,
+    mandate: &str,
+    narrator: &mut Narrator,
+) -> anyhow::Result<Vec<Reported>> {
     narrator.begin(
         "An agent at work",
-        "containment-agent starts three MCP servers (edr, idp, ticket), each behind `deeds wrap`. To the agent they \
-         look like any MCP server. Each wrap has a key of its own, gets a delegation for it on the ciso's signed \
-         request, and proves that it holds the key at every call.",
+        "The alert starts ir-playbook. It gets a root under the mandate, wraps the ticket server for itself, makes a \
+         narrower delegation with a key of its own for each server of the agent, and starts containment-agent. To that \
+         one the servers (edr, idp) look like any MCP server; `deeds wrap` proves at every call that it holds the key.",
     )?;
-    narrator.command("deeds wrap --name edr --principal ciso.key --scope scope.json -- edr-server")?;
-    narrator.progress("starting the agent");
-    let reported = play(stage, narrator).await?;
+    stage.plan_service(mandate)?;
+    for line in [
+        "deeds delegate --as ir-playbook.key --mandate DIGEST --new-key -o playbook.delegation",
+        "deeds delegate --from playbook.delegation --new-key --agent containment-agent --handoff 'Alert 4711: …' \
+         --tool stdio:edr#isolate_host --arg host=prefix:ws- … -o edr.delegation",
+        "deeds wrap --name edr --delegation edr.delegation -- edr-server",
+    ] {
+        narrator.command(line)?;
+    }
+    narrator.progress("starting the playbook");
+    let expected = story::agent_calls().len() + story::service_calls().len();
+    let reported = play(stage, "service", "service.json", expected, narrator).await?;
     let isolated = reported.iter().filter(|done| done.call.part == "isolate" && done.succeeded()).count();
     let hosts = format!("{} to {}", story::host(1), story::host(story::ISOLATED));
     narrator.show(&format!("{isolated} workstations isolated ({hosts})"))?;
@@ -93,29 +140,35 @@ pub(super) async fn run_agent(stage: &Stage, narrator: &mut Narrator) -> anyhow:
     Ok(reported)
 }
 
-async fn play(stage: &Stage, narrator: &mut Narrator) -> anyhow::Result<Vec<Reported>> {
-    let mut agent = stage.start_agent()?;
-    let mut lines = BufReader::new(agent.stdout.take().context("the agent has no standard output")?).lines();
-    let expected = story::calls().len();
+/// Runs a player to its end; gives what it was answered.
+pub(super) async fn play(
+    stage: &Stage,
+    player: &str,
+    told: &str,
+    expected: usize,
+    narrator: &mut Narrator,
+) -> anyhow::Result<Vec<Reported>> {
+    let mut head = stage.start_player(player, told)?;
+    let mut lines = BufReader::new(head.stdout.take().context("the player has no standard output")?).lines();
     let mut reported: Vec<Reported> = Vec::new();
-    let patience = || format!("the agent says nothing for {} s", AGENT_PATIENCE.as_secs());
+    let patience = || format!("the player says nothing for {} s", AGENT_PATIENCE.as_secs());
     while let Some(line) = timeout(AGENT_PATIENCE, lines.next_line()).await.with_context(patience)?? {
-        reported.push(serde_json::from_str(&line).context("the agent's report cannot be read")?);
+        reported.push(serde_json::from_str(&line).context("the player's report cannot be read")?);
         narrator.progress(&format!("{} of {expected} calls", reported.len()));
     }
-    let status = timeout(AGENT_PATIENCE, agent.wait()).await.with_context(patience)??;
-    ensure!(status.success(), "the agent ended with {status}");
-    ensure!(reported.len() == expected, "the agent made {} of {expected} calls", reported.len());
+    let status = timeout(AGENT_PATIENCE, head.wait()).await.with_context(patience)??;
+    ensure!(status.success(), "the player ended with {status}");
+    ensure!(reported.len() == expected, "the player made {} of {expected} calls", reported.len());
     Ok(reported)
 }
 
 /// What was refused, by whom, and how the agent was told.
-pub(super) fn show_refusals(task: &Task, narrator: &mut Narrator) -> anyhow::Result<()> {
+pub(super) fn show_refusals(stage: &Stage, task: &Task, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.begin(
         "What it was not allowed to do",
-        "The agent also tried a domain controller and a user account. The first is outside what the ciso signed; the \
-         second is inside, but the policy keeps tools with effects outside for people. The tools never saw either \
-         call, and both refusals are in the log.",
+        "The agent also tried a domain controller and a user account. The first is outside what it was given, and \
+         outside the mandate; the second is inside, but the policy keeps tools with effects outside for people. The \
+         tools never saw either call, and both refusals are in the log.",
     )?;
     for part in ["controller", "user"] {
         for done in task.part(part) {
@@ -134,7 +187,10 @@ pub(super) fn show_refusals(task: &Task, narrator: &mut Narrator) -> anyhow::Res
         "disabling a user is refused by policy",
         all("user", &|done| done.reason.contains(story::EXTERNAL_POLICY)),
     )?;
-    narrator.not_yet(story::NO_BREAK_GLASS)?;
+    narrator.check(
+        "the domain controller never reached the EDR server",
+        !journal(stage)?.contains(story::CONTROLLER),
+    )?;
     let refused: Vec<Value> =
         task.done.iter().filter(|done| done.verdict == "deny").map(super::ask::Done::to_json).collect();
     narrator.observed("refused", &json!({"actions": refused}));
@@ -149,10 +205,11 @@ pub(super) fn show_undone_and_unknown(
 ) -> anyhow::Result<()> {
     narrator.begin(
         "What was undone, and what nobody knows",
-        "A ticket names the run. Three hosts were released, the last isolated first. Then the EDR server accepted one \
-         more isolation and was killed before it answered. Did it happen? deeds does not guess: it records unknown.",
+        "Three hosts were released, the last isolated first. Then the EDR server accepted one more isolation and was \
+         killed before it answered. Did it happen? deeds does not guess: it records unknown. At the end ir-playbook \
+         created a ticket that names the run.",
     )?;
-    for part in ["ticket", "release", "killed"] {
+    for part in ["release", "killed", "ticket"] {
         for done in task.part(part) {
             let call = &done.reported.call;
             narrator.show(&format!(
@@ -178,8 +235,6 @@ pub(super) fn show_undone_and_unknown(
         story::host(story::LAST_HOST)
     ))?;
     narrator.not_yet(story::NO_RECONCILIATION)?;
-    narrator
-        .check("the domain controller never reached the EDR server", !reached.contains(story::CONTROLLER))?;
     let pick = |part: &str| task.part(part).into_iter().map(super::ask::Done::to_json).collect::<Vec<_>>();
     narrator.observed(
         "undone-and-unknown",
@@ -190,7 +245,7 @@ pub(super) fn show_undone_and_unknown(
 }
 
 /// The hosts that the EDR server says it was asked about.
-fn journal(stage: &Stage) -> anyhow::Result<BTreeSet<String>> {
+pub(super) fn journal(stage: &Stage) -> anyhow::Result<BTreeSet<String>> {
     let text = fs::read_to_string(stage.journal("edr")).context("the EDR server kept no journal")?;
     let hosts = text.lines().map(|line| {
         let line: Value = serde_json::from_str(line).context("a line of the journal is not JSON")?;
@@ -218,32 +273,4 @@ pub(super) fn show_record(task: &Task, narrator: &mut Narrator) -> anyhow::Resul
             "runs": task.runs, "actions": task.done.iter().map(super::ask::Done::to_json).collect::<Vec<_>>()}),
     );
     Ok(())
-}
-
-/// Who stands behind one isolation; gives the position of its decision.
-pub(super) async fn ask_for_authority(
-    server: &Server,
-    task: &Task,
-    narrator: &mut Narrator,
-) -> anyhow::Result<u64> {
-    let isolation =
-        task.part("isolate").first().map(|done| done.index).context("no isolation was recorded")?;
-    narrator.begin(
-        "Under whose authority?",
-        "One isolation, from the person down to the tool. Every fact says how it is known and what was checked.",
-    )?;
-    narrator.command(&format!("deeds authority @{isolation}"))?;
-    // so that the answer names the signed checkpoint that covers the isolation
-    narrator.progress("waiting for a signed checkpoint");
-    let size = server.client.hello().await?.size;
-    let _: Value = server.client.get_json(&format!("/v1/checkpoint?size={size}")).await?;
-    let answer: Value = server.client.get_json(&authority::path(&isolation.to_string())).await?;
-    let width = narrator.width();
-    narrator.page(&render::authority::page(&answer, width - 2))?;
-    narrator.page(&render::authority::legend(width - 2))?;
-    let covered = answer.pointer("/committed/state").and_then(Value::as_str) == Some("included");
-    narrator.check("a signed checkpoint covers the isolation", covered)?;
-    narrator.check("the isolation was allowed", render::authority::verdict(&answer) == Some("allow"))?;
-    narrator.observed("authority", &answer);
-    Ok(isolation)
 }

@@ -1,4 +1,4 @@
-//! What the log says of the agent's task, matched with what the agent was answered.
+//! What the log says of a task, matched with what those who worked on it were answered.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use super::player::agent::Reported;
 use crate::connect::Server;
 use crate::render::fact;
 
-/// One call: what the agent was told, and what the log has.
+/// One call: what its caller was told, and what the log has.
 pub(super) struct Done {
-    /// The agent's side.
+    /// The caller's side.
     pub(super) reported: Reported,
     /// Position of the decision.
     pub(super) index: u64,
@@ -31,13 +31,13 @@ pub(super) struct Done {
     pub(super) run: String,
 }
 
-/// The agent's task.
+/// A task.
 pub(super) struct Task {
     /// Its id.
     pub(super) id: String,
     /// The server's answer to `did`, newest first.
     pub(super) answer: Value,
-    /// The answer to `runs`.
+    /// The answer to `runs`, as far as it is about this task.
     pub(super) runs: Value,
     /// In the order of the calls.
     pub(super) done: Vec<Done>,
@@ -52,13 +52,13 @@ impl Task {
 
 impl Task {
     /// What there is to ask about afterwards.
-    pub(super) fn next(&self, server: &Server) -> anyhow::Result<Next> {
+    pub(super) fn next(&self, server: &Server, broken: u64) -> anyhow::Result<Next> {
         let first = |part: &str| {
             let found = self.part(part).first().map(|done| done.index);
             found.with_context(|| format!("nothing of the part `{part}` was recorded"))
         };
         let log_vkey = server.hello.log_vkey.clone();
-        Ok(Next { refused: first("controller")?, unknown: first("killed")?, log_vkey })
+        Ok(Next { refused: first("controller")?, unknown: first("killed")?, broken, log_vkey })
     }
 }
 
@@ -72,23 +72,26 @@ impl Done {
     }
 }
 
-/// Asks the server what was done in the one task that the agent's wraps share.
-pub(super) async fn task(server: &Server, reported: &[Reported]) -> anyhow::Result<Task> {
+/// Asks the server what was done in the one task that somebody worked on.
+pub(super) async fn task(server: &Server, who: &str, reported: &[Reported]) -> anyhow::Result<Task> {
     let last = server.client.hello().await?.size.saturating_sub(1);
-    let runs: Value = server.client.get_json(&format!("/v1/runs?limit=50&wait={last}")).await?;
-    let rows = runs.get("runs").and_then(Value::as_array).context("the answer lists no runs")?;
-    let tasks: BTreeSet<String> = rows.iter().map(|run| fact::text(run, "task", "")).collect();
-    ensure!(tasks.len() == 1, "the agent's runs belong to {} tasks, not to one", tasks.len());
+    let mut runs: Value = server.client.get_json(&format!("/v1/runs?limit=50&wait={last}")).await?;
+    let rows = runs.get_mut("runs").and_then(Value::as_array_mut).context("the answer lists no runs")?;
+    let task = |run: &Value| fact::text(run, "task", "");
+    let theirs = rows.iter().filter(|run| fact::text(run, "holder", "/id") == who);
+    let tasks: BTreeSet<String> = theirs.map(task).collect();
+    ensure!(tasks.len() == 1, "the runs of {who} belong to {} tasks, not to one", tasks.len());
     let id = tasks.into_iter().next().unwrap_or_default();
+    rows.retain(|run| task(run) == id);
     let answer: Value = server.client.get_json(&format!("/v1/did?task={id}&limit=100&wait={last}")).await?;
     let actions = answer.get("actions").and_then(Value::as_array).context("the answer lists no actions")?;
     ensure!(
         actions.len() == reported.len(),
-        "the agent made {} calls and the log has {} decisions",
+        "{who} and those it worked with made {} calls, and the log has {} decisions",
         reported.len(),
         actions.len()
     );
-    // the agent calls one after the other, so the log's order is its own
+    // they call one after the other, so the log's order is theirs
     let done = actions.iter().rev().zip(reported).map(|(action, reported)| matched(action, reported));
     let done = done.collect::<anyhow::Result<_>>()?;
     Ok(Task { id, answer, runs, done })

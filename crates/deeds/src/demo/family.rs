@@ -1,10 +1,10 @@
-//! The agent and all that it starts: one process group, seen to its end.
+//! A player and all that it starts: one process group, seen to its end.
 //!
 //! A wrap that outlived the stage would start the server again that it is used to. So the whole family must be gone
 //! before the server is stopped. Each of them inherits one pipe as standard error: when that ends, all have ended,
 //! whoever was to wait for them.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -34,9 +34,9 @@ impl Family {
     /// Starts the head of the family; its standard output is piped, what all of them say goes to `log`.
     pub(super) fn start(mut command: Command, log: &Path) -> anyhow::Result<(Self, Child)> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut head = command.kill_on_drop(true).spawn().context("cannot start the agent")?;
-        let group = head.id().and_then(processes::pid).context("the agent ended at once")?;
-        let said = head.stderr.take().context("the agent has no standard error")?;
+        let mut head = command.kill_on_drop(true).spawn().context("cannot start the player")?;
+        let group = head.id().and_then(processes::pid).context("the player ended at once")?;
+        let said = head.stderr.take().context("the player has no standard error")?;
         Ok((Self { group, said: tokio::spawn(copy(said, log.to_owned())) }, head))
     }
 
@@ -48,7 +48,7 @@ impl Family {
             }
             match kill_process_group(self.group, signal) {
                 Ok(()) | Err(Errno::SRCH) => {}
-                Err(error) => return Err(error).context("cannot end the agent and what it started"),
+                Err(error) => return Err(error).context("cannot end a player and what it started"),
             }
             if timeout(END_MAX, &mut self.said).await.is_ok() {
                 break;
@@ -59,7 +59,7 @@ impl Family {
 }
 
 async fn copy(mut said: ChildStderr, log: PathBuf) -> std::io::Result<()> {
-    let mut log = File::create(log)?;
+    let mut log = OpenOptions::new().create(true).append(true).open(log)?;
     let mut buffer = [0; 4_096];
     loop {
         let length = said.read(&mut buffer).await?;

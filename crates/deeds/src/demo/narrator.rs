@@ -19,6 +19,8 @@ pub(super) struct Next {
     pub(super) refused: u64,
     /// Position of a call whose outcome is unknown.
     pub(super) unknown: u64,
+    /// Position of the call under a broken glass.
+    pub(super) broken: u64,
     /// The log's public key.
     pub(super) log_vkey: String,
 }
@@ -75,9 +77,10 @@ impl Narrator {
         self.print(&(text.lines().map(indented).collect::<Vec<_>>().join("\n") + "\n"))
     }
 
-    /// A command that the reader could type.
+    /// A command that the reader could type; a long one is continued on further lines, as a shell takes it.
     pub(super) fn command(&mut self, line: &str) -> anyhow::Result<()> {
-        self.print(&format!("  {}\n", paint(DIM, &format!("$ {}", safe(line)))))
+        let lines = continued(&safe(line), PROSE - "  $  \\".len()).join(" \\\n      ");
+        self.print(&format!("  {}\n", paint(DIM, &format!("$ {lines}"))))
     }
 
     /// A line of the story that cannot be played yet.
@@ -142,6 +145,7 @@ impl Narrator {
         )?;
         self.command("deeds did                          # what it did")?;
         self.command("deeds principal add yourname       # put your own signature behind it")?;
+        self.command("deeds delegate --as KEYFILE …      # and give an agent a part of your authority")?;
         self.command("deeds policy check ./policy        # say what nobody may do")
     }
 
@@ -154,6 +158,8 @@ impl Narrator {
         if let Some(next) = self.next.take() {
             self.command(&format!("deeds authority @{} --data {data}   # a refused call", next.refused))?;
             self.command(&format!("deeds authority @{} --data {data}   # outcome unknown", next.unknown))?;
+            self.command(&format!("deeds authority @{} --data {data}   # broken glass", next.broken))?;
+            self.command(&format!("deeds identities --data {data}"))?;
             for file in ["isolation.deeds", "forged.deeds"] {
                 let file = kept.join(file);
                 self.command(&format!("deeds verify {} --log-key '{}'", file.display(), next.log_vkey))?;
@@ -174,5 +180,40 @@ impl Narrator {
     fn print(&mut self, text: &str) -> anyhow::Result<()> {
         self.clear();
         if self.output.json { Ok(()) } else { print_text(text) }
+    }
+}
+
+/// A command in lines of at most `width` characters, broken between words and never within quotes.
+fn continued(line: &str, width: usize) -> Vec<String> {
+    if line.chars().count() <= width {
+        return vec![line.to_owned()];
+    }
+    let mut quoted = false;
+    let words = line.split(|c: char| {
+        quoted ^= c == '\'';
+        c == ' ' && !quoted
+    });
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(last) if last.chars().count() + 1 + word.chars().count() <= width => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_command_is_broken_between_words_and_never_within_quotes() {
+        assert_eq!(continued("deeds did  # all", 16), ["deeds did  # all"]);
+        assert_eq!(continued("deeds halt 'a b' --why x", 12), ["deeds halt", "'a b' --why", "x"]);
+        assert_eq!(continued("x 'a b c d e f'", 5), ["x", "'a b c d e f'"]);
     }
 }

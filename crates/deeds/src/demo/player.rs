@@ -1,9 +1,10 @@
-//! The players: sample MCP servers and a sample agent, each a process of its own. They know nothing of the log;
-//! what they say and do reaches it through `deeds wrap` alone.
+//! The players: sample MCP servers, a sample agent and a sample service, each a process of its own. They know nothing
+//! of the log; what they say and do reaches it through the `deeds` command alone.
 
 pub(crate) mod agent;
 mod client;
 mod server;
+pub(crate) mod service;
 
 use crate::Outcome;
 use crate::cli::PlayerCommand;
@@ -15,6 +16,7 @@ pub(crate) fn run(player: &PlayerCommand) -> anyhow::Result<Outcome> {
         PlayerCommand::Idp(args) => server::serve(&server::IDP, args)?,
         PlayerCommand::Ticket(args) => server::serve(&server::TICKET, args)?,
         PlayerCommand::Agent(args) => agent::play(&args.playbook)?,
+        PlayerCommand::Service(args) => service::play(&args.playbook)?,
     }
     Ok(Outcome::Fine)
 }

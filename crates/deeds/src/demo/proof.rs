@@ -12,6 +12,7 @@ use super::stage::Stage;
 use super::story;
 use crate::commands;
 use crate::connect::Server;
+use crate::files::Existing;
 use crate::render::report;
 
 /// One run of `deeds verify`.
@@ -54,7 +55,7 @@ pub(super) async fn prove(
     narrator.progress("waiting for a signed checkpoint");
     let bundle = commands::prove::prove(&server.client, &format!("@{isolation}"), &[]).await?;
     let path = stage.dir.join("isolation.deeds");
-    commands::prove::write(&path, &bundle, false)?;
+    commands::prove::write(&path, &bundle, Existing::Refuse)?;
     narrator.show(&format!("isolation.deeds, {} bytes", bundle.len()))?;
     narrator.observed("proof", &json!({"bytes": bundle.len(), "isolation": isolation}));
     Ok(path)

@@ -6,17 +6,13 @@ use serde_json::Value;
 use super::fact::{Fact, text as fact_text};
 use super::style::{DIM, HEAD, WARN, of_word, paint};
 use super::text::{add, safe, wrap};
-use super::{lists, tree};
+use super::{chain, lists, tree};
 
 /// The facts of each section in the order in which they are read: heading, member of the answer, its facts. What
-/// an answer has beyond these follows them, so that nothing it says is dropped.
-const SECTIONS: [(&str, &str, &[&str]); 7] = [
+/// an answer has beyond these follows them, so that nothing it says is dropped. The links of the chain stand between
+/// the first section and the second.
+const SECTIONS: [(&str, &str, &[&str]); 6] = [
     ("Person", "principal", &["principal", "grade", "source", "registered"]),
-    (
-        "Delegation",
-        "delegation",
-        &["index", "purpose", "scope", "life", "issuer", "max_depth", "task", "digest"],
-    ),
     (
         "Agent run",
         "run",
@@ -41,28 +37,30 @@ const SECTIONS: [(&str, &str, &[&str]); 7] = [
     ("Checkpoint", "committed", &["state", "size", "root"]),
 ];
 
-/// All tools of a delegation are told by their number; the JSON has them.
-const ALL_TOOLS: (&str, &str) = ("delegation", "tools");
-
 /// Sections that lead from one to the next.
-const CHAIN: usize = 4;
+const CHAIN: usize = 3;
 
 /// The whole page.
 pub(crate) fn page(answer: &Value, width: usize) -> String {
-    let mut out = title(answer);
+    let mut out = chain::break_glass(answer, width) + &title(answer);
     for (n, (heading, member, order)) in SECTIONS.iter().enumerate() {
         let Some(section) = answer.get(*member).and_then(Value::as_object) else { continue };
         let arrow = if n > 0 && n < CHAIN { "↓ " } else { "" };
         add(&mut out, format_args!("\n{}\n", paint(HEAD, &format!("{arrow}{heading}"))));
-        let rest = section.keys().map(String::as_str);
-        let rest = rest.filter(|name| !order.contains(name) && (*member, *name) != ALL_TOOLS);
+        let rest = section.keys().map(String::as_str).filter(|name| !order.contains(name));
         for name in order.iter().copied().chain(rest) {
             if let Some(fact) = section.get(name) {
                 tree::member(&mut out, readable(name), &with_position(name, fact), 1, width);
             }
         }
-        if *member == "outcome" && verdict(answer) == Some("deny") {
-            tree::line(&mut out, "status", "none: the call never reached the server", "", 1, width);
+        match *member {
+            "principal" => out.push_str(&chain::sections(answer, width)),
+            "run" => out.push_str(&chain::handed_over(answer, width)),
+            "decision" => out.push_str(&chain::revoked_since(answer, width)),
+            "outcome" if verdict(answer) == Some("deny") => {
+                tree::line(&mut out, "status", "none: the call never reached the server", "", 1, width);
+            }
+            _ => {}
         }
     }
     out.push_str(&not_proven(answer, width));

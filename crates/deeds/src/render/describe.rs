@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::limits;
 use super::text::{duration, safe, time};
 
 /// A value in words, by the name of the fact it belongs to; other values as compact JSON.
@@ -35,6 +36,7 @@ fn object(name: &str, members: &Map<String, Value>) -> Option<String> {
         "holder" => Some(format!("{} ({})", text("id")?, text("kind")?)),
         "source" => Some(match text("t")? {
             "key-request" => format!("a request that the principal's key {} signed", text("key")?),
+            "mandate" => "a mandate that the principal signed, and a service's request under it".to_owned(),
             "peer-cred" => format!("the user id {} of the calling process", number("uid")?),
             _ => return None,
         }),
@@ -45,12 +47,16 @@ fn object(name: &str, members: &Map<String, Value>) -> Option<String> {
                 0 => String::new(),
                 others => format!("; and {others} more {}", if others == 1 { "tool" } else { "tools" }),
             };
-            Some(format!("{} with {}{others}", text("tool")?, constraints(limits)))
+            Some(format!("{}, {}{others}", text("tool")?, limits::of_json(limits)))
         }
         "life" => {
             let until = time(number("until")?.saturating_mul(1_000));
             Some(format!("{} to {until}", time(number("from")?.saturating_mul(1_000))))
         }
+        "handoff" => Some(match text("text") {
+            Some(handed) => format!("\"{handed}\""),
+            None => format!("a text whose digest is {}", text("digest")?),
+        }),
         "class" => {
             let classes = members.get("classes").and_then(Value::as_array)?;
             let classes: Vec<_> = classes.iter().filter_map(Value::as_str).collect();
@@ -79,24 +85,4 @@ fn server(members: &Map<String, Value>) -> Option<String> {
     let command = members.get("command").and_then(Value::as_array)?;
     let words: Vec<_> = command.iter().filter_map(Value::as_str).collect();
     Some(format!("{alias}: {}", words.join(" ")))
-}
-
-/// `host beginning with "ws-", note optional: anything`.
-fn constraints(rows: &Map<String, Value>) -> String {
-    if rows.is_empty() {
-        return "any arguments".to_owned();
-    }
-    let one = |(name, row): (&String, &Value)| {
-        let optional =
-            if row.get("optional").and_then(Value::as_bool) == Some(true) { " (optional)" } else { "" };
-        let member = |name: &str| row.get(name).map(Value::to_string).unwrap_or_default();
-        match row.get("constraint_type").and_then(Value::as_str) {
-            Some("exact") => format!("{name}{optional} = {}", member("value")),
-            Some("one_of") => format!("{name}{optional} one of {}", member("values")),
-            Some("prefix") => format!("{name}{optional} beginning with {}", member("prefix")),
-            Some("wildcard") => format!("{name}{optional} anything"),
-            _ => format!("{name}{optional}: {row}"),
-        }
-    };
-    rows.iter().map(one).collect::<Vec<_>>().join(", ")
 }

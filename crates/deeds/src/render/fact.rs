@@ -67,3 +67,18 @@ pub(crate) fn text(json: &Value, member: &str, pointer: &str) -> String {
         Some(other) => other.to_string(),
     }
 }
+
+/// As [`text`], of a member that is a fact or the value itself.
+pub(crate) fn loose(json: &Value, member: &str, pointer: &str) -> String {
+    let Some(found) = json.get(member) else { return String::new() };
+    if Fact::read(found).is_some() {
+        return text(json, member, pointer);
+    }
+    // of a plain text there is nothing below
+    let value = if found.is_object() { found.pointer(pointer) } else { Some(found) };
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    }
+}

@@ -200,7 +200,7 @@ fn remarks(answer: &Value, width: usize) -> String {
 }
 
 /// The command that shows the rows which follow.
-fn further(answer: &Value, again: &str) -> String {
+pub(crate) fn further(answer: &Value, again: &str) -> String {
     let next = answer.get("next").and_then(Value::as_u64).filter(|_| !again.is_empty());
     next.map(|next| format!("{} {} --before @{next}\n", paint(WARN, "more:"), safe(again)))
         .unwrap_or_default()
@@ -284,23 +284,23 @@ pub(crate) fn has_findings(answer: &Value) -> bool {
     !rows(answer, "findings").is_empty()
 }
 
-fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn number(json: &Value, name: &str) -> u64 {
+pub(crate) fn number(json: &Value, name: &str) -> u64 {
     json.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
-fn string(json: &Value, name: &str) -> String {
+pub(crate) fn string(json: &Value, name: &str) -> String {
     json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn position(index: Option<&Value>) -> Cell {
+pub(crate) fn position(index: Option<&Value>) -> Cell {
     cell(index.and_then(Value::as_u64).map(|index| format!("@{index}")).unwrap_or_default())
 }
 
-fn word(word: String) -> Cell {
+pub(crate) fn word(word: String) -> Cell {
     let style = of_word(&word);
     styled(word, style)
 }

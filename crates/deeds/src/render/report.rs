@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::lists;
 use super::style::{BAD, DIM, HEAD, WARN, of_word, paint};
-use super::text::{add, count, cut, paragraph, safe, time, wrap};
+use super::text::{add, count, cut, item, paragraph, safe, time, wrap};
 
 /// Actions listed of one file; the JSON has them all.
 const ACTIONS_MAX: usize = 20;
@@ -121,12 +121,31 @@ fn told(action: &ActionFacts, width: usize) -> String {
         paint(of_word(&verdict), &safe(&verdict)),
     );
     let who = format!(
-        "for {} [{}] by {}, policy {}{}",
+        "for {} [{}]{} by {}, policy {}{}",
         safe(&member(&action.principal.value, "sub")),
         action.principal.check.as_str(),
-        safe(&member(&action.holder.value, "id")),
+        if action.mandate.is_some() { ", under a mandate," } else { "" },
+        safe(&holders(action)),
         safe(&short(&action.policy_digest.value, 20)),
         safe(&reason),
     );
-    format!("  {}      {}", paragraph(&what, 6, width), paragraph(&who, 6, width))
+    let glass = action
+        .break_glass
+        .as_ref()
+        .map(|why| item(&format!("{} {} (review open)", paint(BAD, "BREAK-GLASS:"), safe(why)), 2, width));
+    format!(
+        "{}  {}      {}",
+        glass.unwrap_or_default(),
+        paragraph(&what, 6, width),
+        paragraph(&who, 6, width)
+    )
+}
+
+/// Who held the delegations, from the root's holder to the one who acted.
+fn holders(action: &ActionFacts) -> String {
+    let id = |value: &Value| value.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    match action.chain.as_slice() {
+        [] => id(&action.holder.value),
+        chain => chain.iter().map(|link| id(&link.holder.value)).collect::<Vec<_>>().join(" → "),
+    }
 }

@@ -23,10 +23,11 @@ pub(crate) fn paint(style: Style, text: &str) -> String {
 /// The style of a verdict, a status or a label.
 pub(crate) fn of_word(word: &str) -> Style {
     match word {
-        "allow" | "ok" | "verified" | "verified-pinned" | "verified-captured" | "included" => GOOD,
-        "deny" | "failed" | "unreadable" | "error" | "lost" => BAD,
+        "allow" | "ok" | "verified" | "verified-pinned" | "verified-captured" | "included" | "live"
+        | "always" => GOOD,
+        "deny" | "failed" | "unreadable" | "error" | "lost" | "revoked" | "halted" | "never" => BAD,
         "unknown" | "open" | "inferred" | "asserted" | "tool-error" | "refused-by-target" | "cancelled"
-        | "not-forwarded" | "sequenced" => WARN,
+        | "not-forwarded" | "sequenced" | "conditional" | "expired" | "not-yet" | "key-retired" => WARN,
         _ => PLAIN,
     }
 }

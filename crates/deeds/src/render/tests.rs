@@ -1,5 +1,7 @@
 //! Tests of the pages, from fixed answers of the shape that the server gives.
 
+mod delegation;
+
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -65,6 +67,9 @@ fn authority_answer() -> Value {
             "life": fact(json!({"from": AT_MS / 1_000, "until": AT_MS / 1_000 + 3_600}), 5),
             "max_depth": fact(0, 5), "task": fact(TASK, 5),
         },
+        "chain": [delegation::link(0, "ciso signs")],
+        "mandate": null, "break_glass": null, "revocations": {"index": 3, "now": []},
+        "parent_run": missing("none"), "handoff": missing("none"),
         "run": {
             "run": RUN, "stream": 0, "started": 4,
             "holder": labelled(holder(), "delegator-asserted", "verified-captured", 7),
@@ -224,6 +229,19 @@ fn any_answer_is_an_indented_list() {
 fn the_report_says_the_verdict_first_and_the_limits_last() {
     let report = verify::verify_bundle(b"no bundle at all", &verify::TrustRoots::default());
     assert_snapshot!("unreadable", plain(&report::text("a\u{7}.deeds", &report, 80)));
+}
+
+#[test]
+fn the_report_names_every_holder_the_mandate_and_a_broken_glass() {
+    let vectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/v0");
+    let page = |name: &str| {
+        let bundle = std::fs::read(vectors.join(name)).unwrap();
+        plain(&report::text(name, &verify::verify_bundle(&bundle, &verify::TrustRoots::default()), 200))
+    };
+    assert!(page("break-glass.deeds").contains("BREAK-GLASS: "), "{}", page("break-glass.deeds"));
+    assert!(page("mandate.deeds").contains(", under a mandate, by "), "{}", page("mandate.deeds"));
+    let links = page("chain-three-links.deeds");
+    assert!(links.lines().any(|line| line.matches(" → ").count() == 2), "{links}");
 }
 
 #[test]

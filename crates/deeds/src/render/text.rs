@@ -89,6 +89,11 @@ pub(crate) fn paragraph(text: &str, hang: usize, width: usize) -> String {
     wrap(text, width.saturating_sub(hang)).join(&format!("\n{}", " ".repeat(hang))) + "\n"
 }
 
+/// A paragraph that is indented by `indent` blanks, its further lines by two more.
+pub(crate) fn item(text: &str, indent: usize, width: usize) -> String {
+    " ".repeat(indent) + &paragraph(text, indent + 2, width)
+}
+
 /// The day of a time in ms, UTC.
 pub(crate) fn date(ms: u64) -> String {
     time(ms).split(' ').next().unwrap_or_default().to_owned()
@@ -111,6 +116,17 @@ pub(crate) fn duration(us: u64) -> String {
         0..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
         _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
+    }
+}
+
+/// A length of time in ms, in its largest unit: `3 d`, `5 h`, `7 min`, `9 s`.
+pub(crate) fn age(ms: u64) -> String {
+    let s = ms / 1_000;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min", s / 60),
+        3_600..86_400 => format!("{} h", s / 3_600),
+        _ => format!("{} d", s / 86_400),
     }
 }
 
@@ -139,6 +155,7 @@ mod tests {
         assert_eq!(cut_left("abc", 0), "");
         assert_eq!(wrap_lines("  a b\n  a bb ccc", 5), "  a b\na bb\nccc");
         assert_eq!(paragraph("note: one two", 2, 9), "note:\n  one two\n");
+        assert_eq!(item("note: one two", 2, 12), "  note:\n    one two\n");
         assert_eq!(wrap("a bb ccc dddd", 4), ["a bb", "ccc", "dddd"]);
         assert_eq!(wrap("incomprehensibly long", 6), ["incomprehensibly", "long"]);
         assert!(wrap("  ", 5).is_empty());
@@ -153,6 +170,7 @@ mod tests {
         );
         assert_eq!(time(u64::MAX), format!("{} ms", u64::MAX));
         assert_eq!([duration(7), duration(1_234), duration(12_345_678)], ["7 µs", "1.2 ms", "12.3 s"]);
+        assert_eq!([59_999, 60_000, 3_600_000, 86_400_000].map(age), ["59 s", "1 min", "1 h", "1 d"]);
     }
 
     proptest! {

@@ -51,6 +51,8 @@ impl Data {
             .env("HOME", self.dir.path())
             .env_remove("DEEDS_POLICY")
             .env_remove("DEEDS_PRINCIPAL")
+            .env_remove("DEEDS_DELEGATION")
+            .current_dir(self.dir.path())
             .env_remove("DEEDS_RUN")
             .env_remove("DEEDS_CONFIG");
         command
@@ -66,6 +68,26 @@ impl Data {
             .unwrap_or_else(|error| panic!("deeds {args:?}: {error}\n{text}\n{errors}"))
     }
 
+    /// What a command that fails says, with its exit code.
+    pub(crate) fn refused(&self, args: &[&str]) -> String {
+        let output = self.command().args(args).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "deeds {args:?}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// A sample MCP server for isolating hosts, behind `deeds wrap` with these arguments.
+    pub(crate) fn edr(&self, wrap: &[&str]) -> Mcp {
+        let mut command = self.command();
+        command.arg("wrap").args(["--name", "edr"]).args(wrap);
+        command.args(["--", DEEDS, "player", "edr", "--journal", "edr.journal"]);
+        Mcp::start(&mut command)
+    }
+
     /// The process id of the server, as its lock file says.
     pub(crate) fn server_pid(&self) -> Option<i32> {
         let text = std::fs::read_to_string(self.data().join("LOCK")).ok()?;
@@ -76,6 +98,13 @@ impl Data {
         let output = self.command().arg("stop").output().unwrap();
         assert!(output.status.success(), "deeds stop: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// Ends the server as a crash does.
+pub(crate) fn kill_server(data: &Data) {
+    let pid =
+        data.server_pid().and_then(rustix::process::Pid::from_raw).expect("the server has a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
 impl Drop for Data {

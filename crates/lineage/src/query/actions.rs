@@ -1,18 +1,21 @@
 //! `did`: what somebody did, one row per action, newest first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::id::{self, Id};
-use evidence::kind::{Kind, Vantage};
+use evidence::kind::Vantage;
 use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
 
-use super::{At, assurance, cut, rows, run_row, unsigned};
+use super::chains::interned;
+use super::remarks::RemarkRow;
+use super::who::{Column, whose_actions};
+use super::{At, assurance, rows, run_row, unsigned};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
 use crate::fold::{Dim, sql};
 use crate::index::{Index, meta};
-use crate::limits::{NAMES_MAX, REMARKS_MAX, ROW_ARGS_MAX_BYTES};
+use crate::limits::{NAMES_MAX, ROW_ARGS_MAX_BYTES};
 use crate::record::Record;
 
 /// Whose actions.
@@ -21,7 +24,8 @@ pub enum Whose {
     /// Everybody's.
     #[default]
     All,
-    /// A principal's (by `sub`, by `<iss> <sub>`, or by key thumbprint) or a holder's (by id or key thumbprint).
+    /// A principal's (by `sub`, by `<iss> <sub>`, or by key thumbprint), a holder's (by id or key thumbprint), those
+    /// under one delegation (by token digest), or a run's.
     Who(String),
     /// One run's.
     Run(Id),
@@ -51,8 +55,8 @@ pub struct DidFilter {
 pub struct Actions {
     /// Newest first.
     pub actions: Vec<ActionRow>,
-    /// What is recorded of the same runs and is no action: gaps, and refusals of what could not become one. Oldest
-    /// first.
+    /// What is recorded of the same runs and is no action: gaps, refusals of what could not become one, orders about
+    /// their delegations, counters that are missing. Oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<RemarkRow>,
     /// `before` for the rows that follow; absent when there are none.
@@ -73,8 +77,14 @@ pub struct ActionRow {
     pub act_id: Fact,
     /// Its run.
     pub run: String,
+    /// The run that handed the work over to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_run: Option<Fact>,
     /// Its task.
     pub task: Fact,
+    /// Whether somebody broke the glass for it: a root on the person's own authority, whose review is open.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub break_glass: bool,
     /// On whose authority.
     pub principal: Fact,
     /// By which agent.
@@ -94,21 +104,6 @@ pub struct ActionRow {
     pub reason: Fact,
     /// What came of it.
     pub outcome: OutcomeRow,
-}
-
-/// A gap, or a refusal that is no action.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RemarkRow {
-    /// Position.
-    pub index: u64,
-    /// `gap`, or `refusal`.
-    pub what: &'static str,
-    /// Its run.
-    pub run: String,
-    /// Why: the reason of the gap, or what was refused.
-    pub why: Fact,
-    /// How many calls or frames it stands for.
-    pub count: Fact,
 }
 
 /// What came of an action.
@@ -151,35 +146,30 @@ impl Index {
         for row in indexed {
             actions.extend(self.action(row, &mut margin)?);
         }
-        let remarks = self.remarks(&filter.whose, &actions, &mut margin)?;
+        let mut runs: BTreeSet<Id> = actions.iter().filter_map(|action| id::parse(&action.run)).collect();
+        let mut parents = BTreeMap::new();
+        for run in &runs {
+            parents.extend(self.parent_of(run, &mut margin)?.map(|parent| (id::text(run), parent)));
+        }
+        for action in &mut actions {
+            action.parent_run = parents.get(&action.run).cloned();
+        }
+        if let Whose::Run(run) = filter.whose {
+            runs.insert(run);
+        }
+        let remarks = self.remarks(&runs, &mut margin)?;
         Ok(margin.answer(size, Actions { actions, remarks, next }))
     }
 
-    /// The gaps and refusals of the runs that an answer shows.
-    fn remarks(
-        &self,
-        whose: &Whose,
-        actions: &[ActionRow],
-        margin: &mut Margin,
-    ) -> Result<Vec<RemarkRow>, LineageError> {
-        let mut runs: BTreeSet<Id> = actions.iter().filter_map(|action| id::parse(&action.run)).collect();
-        if let Whose::Run(run) = whose {
-            runs.insert(*run);
-        }
-        let mut found: Vec<At> = Vec::new();
-        for run in runs {
-            found.extend(self.read(|db, _| remarks_of(db, &run))?);
-        }
-        found.sort_by_key(|at| at.index);
-        cut(&mut found, REMARKS_MAX, "gaps and refusals that are no actions", margin);
-        let mut remarks = Vec::new();
-        for at in found {
-            remarks.extend(self.expect(at, margin)?.as_ref().and_then(remark));
-        }
-        Ok(remarks)
+    /// The run that handed work over to this one, as it says itself.
+    pub(crate) fn parent_of(&self, run: &Id, margin: &mut Margin) -> Result<Option<Fact>, LineageError> {
+        let found = self.read(|db, _| announced(db, run))?;
+        let record = found.map_or(Ok(None), |at| self.expect(at, margin))?;
+        Ok(record
+            .and_then(|record| Some(Fact::recorded(id::text(&record.entry.as_ref()?.run), record.index))))
     }
 
-    /// One row of the answer, read from the log.
+    /// One row of the answer, read from the log, but for its run's parent.
     pub(crate) fn action(
         &self,
         row: Indexed,
@@ -197,7 +187,9 @@ impl Index {
             vantage: Vantage::name_of(entry.vantage),
             act_id: Fact::of(&decision, "act_id"),
             run: id::text(&entry.run),
+            parent_run: None,
             task: Fact::of(&decision, "txn"),
+            break_glass: self.read(|db, _| is_break_glass(db, decision.index))?,
             principal: Fact::of(&decision, "principal").assured(assurance(&decision, "principal")),
             holder: Fact::of(&decision, "holder").assured(assurance(&decision, "holder")),
             tool: Fact::of(&decision, "tool"),
@@ -215,31 +207,25 @@ impl Index {
     }
 }
 
-/// Gaps, refused frames and counted refusals of a run; one more than an answer gives.
-fn remarks_of(db: &Connection, run: &Id) -> rusqlite::Result<Vec<At>> {
-    let Some(run) = run_row(db, run)? else { return Ok(Vec::new()) };
-    db.prepare_cached(
-        "SELECT idx, leaf FROM remarks WHERE run = ?1 AND (kind = ?2 OR kind = ?3 AND subtype IN ('frame', 'refusals'))
-         ORDER BY idx LIMIT ?4",
-    )?
-    .query_map(
-        [run, i64::from(Kind::Gap.code()), i64::from(Kind::Observed.code()), sql(REMARKS_MAX + 1)],
-        super::run::at,
-    )?
-    .collect()
+/// Where another run announces this one.
+pub(super) fn announced(db: &Connection, run: &Id) -> rusqlite::Result<Option<At>> {
+    use rusqlite::OptionalExtension as _;
+    let Some(run) = run_row(db, run)? else { return Ok(None) };
+    db.prepare_cached("SELECT idx, leaf FROM children WHERE child = ?1 ORDER BY idx LIMIT 1")?
+        .query_row([run], super::run::at)
+        .optional()
 }
 
-fn remark(record: &Record) -> Option<RemarkRow> {
-    let entry = record.entry.as_ref()?;
-    let gap = entry.kind() == Some(Kind::Gap);
-    let why = if gap { Fact::of(record, "reason") } else { Fact::of(record, "payload") };
-    Some(RemarkRow {
-        index: record.index,
-        what: if gap { "gap" } else { "refusal" },
-        run: id::text(&entry.run),
-        why,
-        count: Fact::of(record, "count"),
-    })
+/// Whether an act was done under a root that a person took on its own authority.
+fn is_break_glass(db: &Connection, decided: u64) -> rusqlite::Result<bool> {
+    use rusqlite::OptionalExtension as _;
+    let found: Option<bool> = db
+        .prepare_cached(
+            "SELECT links.glass FROM links JOIN actions ON actions.token = links.token WHERE actions.decided = ?1",
+        )?
+        .query_row([sql(decided)], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(false))
 }
 
 /// The status of an action: what its outcome says, `open` while it has none, nothing for a refusal.
@@ -268,11 +254,9 @@ fn not_found(whose: &Whose, size: u64) -> LineageError {
     LineageError::NotFound { what, name, size, advice }
 }
 
-/// The condition that selects somebody's actions: a column of `actions` and its value, several where a name is
-/// ambiguous. Each is answered from the column's own index.
-type Column = (&'static str, i64);
-
-/// `None` when there is nobody; the flag says that a name stands for more identities than are looked for.
+/// The conditions that select somebody's actions, several where a name is ambiguous; each is answered from the
+/// column's own index. `None` when there is nobody; the flag says that a name stands for more identities than are
+/// looked for.
 fn columns(db: &Connection, whose: &Whose) -> rusqlite::Result<Option<(Vec<Column>, bool)>> {
     let found: Vec<Column> = match whose {
         Whose::All => return Ok(Some((Vec::new(), false))),
@@ -281,27 +265,12 @@ fn columns(db: &Connection, whose: &Whose) -> rusqlite::Result<Option<(Vec<Colum
             interned(db, Dim::Task, &id::text(task))?.map(|id| ("task", id)).into_iter().collect()
         }
         Whose::Tool(tool) => interned(db, Dim::Tool, tool)?.map(|id| ("tool", id)).into_iter().collect(),
-        Whose::Who(name) => named(db, name)?,
+        Whose::Who(name) => {
+            let named = whose_actions(db, name)?;
+            return Ok((!named.columns.is_empty()).then_some((named.columns, named.cut)));
+        }
     };
-    let cut = found.len() > NAMES_MAX;
-    let found: Vec<_> = found.into_iter().take(NAMES_MAX).collect();
-    Ok((!found.is_empty()).then_some((found, cut)))
-}
-
-fn interned(db: &Connection, kind: Dim, text: &str) -> rusqlite::Result<Option<i64>> {
-    use rusqlite::OptionalExtension as _;
-    db.prepare_cached("SELECT id FROM dict WHERE kind = ?1 AND val = ?2")?
-        .query_row(rusqlite::params![kind as u8, text], |row| row.get(0))
-        .optional()
-}
-
-fn named(db: &Connection, name: &str) -> rusqlite::Result<Vec<Column>> {
-    let column = |kind: u8| if kind == Dim::Principal as u8 { "principal" } else { "holder" };
-    db.prepare_cached("SELECT kind, id FROM names WHERE name = ?1 LIMIT ?2")?
-        .query_map(rusqlite::params![name, sql(NAMES_MAX as u64 + 1)], |row| {
-            Ok((column(row.get(0)?), row.get(1)?))
-        })?
-        .collect()
+    Ok((!found.is_empty()).then_some((found, false)))
 }
 
 fn select_all(

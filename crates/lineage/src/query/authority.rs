@@ -5,28 +5,28 @@
 
 mod checks;
 mod limits;
+mod links;
+mod parts;
 
 use evidence::Digest;
-use evidence::Entry;
-use evidence::delegation::Source;
 use evidence::id::{self, Id};
-use evidence::kind::Vantage;
-use evidence::label::{Assurance, Check};
+use evidence::label::Check;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
-use serde_json::{Value, json};
 use store::ReadError;
 
-use super::actions::{Indexed, indexed, status};
+use super::actions::{Indexed, indexed};
 use super::run::writer_of;
-use super::{assurance, cut, unsigned};
+use super::{cut, unsigned};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
 use crate::fold::sql;
 use crate::index::Index;
 use crate::limits::LATE_FACTS_MAX;
 use crate::record::Record;
-use checks::Checked;
+use parts::{decision_part, delegation_part, outcome_part, principal_part, run_part, tool_part};
+
+pub use links::{BreakGlass, LinkCheck, LinkPart, MandatePart, RevocationRow, RevocationsPart};
 
 /// Which action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +49,22 @@ pub struct Authority {
     pub attempts: Vec<u64>,
     /// On whose authority.
     pub principal: PrincipalPart,
-    /// The signed link from principal to agent.
+    /// The signed link that the act was done under: the last of `chain`.
     pub delegation: DelegationPart,
+    /// Every signed link from principal to agent, root first, each with what it narrows and what was checked of it.
+    pub chain: Vec<LinkPart>,
+    /// The standing authority that the root was issued under; nothing where a principal asked for the root itself.
+    pub mandate: Option<MandatePart>,
+    /// A root that somebody took on its own authority; nothing for any other.
+    pub break_glass: Option<BreakGlass>,
+    /// Which revocations were known, and which have come since.
+    pub revocations: RevocationsPart,
     /// The agent and its run.
     pub run: RunPart,
+    /// The run that handed the work over: its id, at the entry in which it says so.
+    pub parent_run: Fact,
+    /// What was handed over: {"digest"?, "text"?}; the digest is in the signed link, the text is checked against it.
+    pub handoff: Fact,
     /// What was called.
     pub tool: ToolPart,
     /// What was decided, and why.
@@ -78,7 +90,7 @@ pub struct PrincipalPart {
     pub registered: Fact,
 }
 
-/// The signed link from principal to agent.
+/// The signed link that the act was done under.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DelegationPart {
     /// Position of its entry.
@@ -261,17 +273,32 @@ impl Index {
         let started = started.map(|index| self.record(index)).transpose()?;
         let checked = self.check_authority(&decision, &entry, &mut margin)?;
         self.check_policy(&decision, place.policy, &mut margin)?;
+        let revocations = self.revocations_part(&decision, &checked, &mut margin)?;
+        let (parent_run, handoff) = self.handed_over(&entry, &checked, &mut margin)?;
         cut(&mut place.late, LATE_FACTS_MAX, "entries about it that came later", &mut margin);
         cut(&mut place.attempts, LATE_FACTS_MAX, "other decisions about the same act", &mut margin);
         let committed = self.committed(&decision, finished.as_ref())?;
-        let not_proven =
-            limits::not_proven(&decision, finished.as_ref(), started.as_ref(), &checked, &committed);
+        let told = limits::Told {
+            decision: &decision,
+            finished: finished.as_ref(),
+            started: started.as_ref(),
+            checked: &checked,
+            committed: &committed,
+            revocations: &revocations,
+        };
+        let not_proven = limits::not_proven(&told);
         let authority = Authority {
             action: decision.index,
             act_id: Fact::of(&decision, "act_id").checked(checked.proven()),
             attempts: place.attempts,
             principal: principal_part(&decision, &checked),
             delegation: delegation_part(&decision, &checked),
+            chain: links::chain_part(&checked),
+            mandate: links::mandate_part(&checked),
+            break_glass: links::break_glass(&checked),
+            revocations,
+            parent_run,
+            handoff,
             run: run_part(&decision, &entry, started.as_ref(), &checked),
             tool: tool_part(&decision, &checked),
             decision: decision_part(&decision, &entry, place.policy),
@@ -375,165 +402,6 @@ fn related(db: &Connection, query: &str, act: Option<Id>) -> rusqlite::Result<Ve
     db.prepare_cached(query)?
         .query_map(params![act, sql(LATE_FACTS_MAX + 2)], |row| unsigned(row, 0))?
         .collect()
-}
-
-fn principal_part(decision: &Record, checked: &Checked) -> PrincipalPart {
-    let principal = match &checked.delegation {
-        // the token names whom it was issued for; only the principal's own signature makes that checked
-        Some(delegation) => Fact::recorded(json!(delegation.root.principal), delegation_index(checked)),
-        None => Fact::of(decision, "principal"),
-    };
-    let grade = checked
-        .link
-        .as_ref()
-        .map_or_else(|| Fact::missing("none", None), |link| Fact::of(link, "evidence_grade"));
-    let source = checked.delegation.as_ref().map_or_else(
-        || Fact::missing("none", None),
-        |delegation| {
-            let (source, assurance) = match &delegation.root.source {
-                Source::KeyRequest { kid, digest, .. } => {
-                    (json!({"t": "key-request", "key": kid, "request": digest}), None)
-                }
-                Source::PeerCredentials { uid } => {
-                    (json!({"t": "peer-cred", "uid": uid}), Some(Assurance::Attested))
-                }
-            };
-            Fact::recorded(source, delegation_index(checked)).assured(assurance).checked(checked.requested())
-        },
-    );
-    let registered = checked.registered.as_ref().map_or_else(
-        || Fact::missing("none", None),
-        |registered| {
-            let value = json!({"thumbprint": registered.thumbprint, "index": registered.index});
-            Fact::recorded(value, registered.index).checked(checked.requested())
-        },
-    );
-    PrincipalPart {
-        principal: principal.assured(assurance(decision, "principal")).checked(checked.requested()),
-        grade,
-        source,
-        registered,
-    }
-}
-
-fn delegation_index(checked: &Checked) -> u64 {
-    checked.link.as_ref().map_or(0, |link| link.index)
-}
-
-fn delegation_part(decision: &Record, checked: &Checked) -> DelegationPart {
-    let of = |value: &dyn Fn(&evidence::delegation::Root) -> Value| match &checked.delegation {
-        Some(delegation) => {
-            // a delegation is only kept here once the issuer's signature was found to hold
-            Fact::recorded(value(&delegation.root), delegation_index(checked))
-                .checked(Check::VerifiedCaptured)
-        }
-        None => Fact::missing("none", None),
-    };
-    let tool = decision.text("tool");
-    let digest = Fact::of(decision, "chain");
-    DelegationPart {
-        index: checked.link.as_ref().map(|link| link.index),
-        digest: if checked.delegation.is_some() { digest.checked(Check::VerifiedCaptured) } else { digest },
-        issuer: of(&|root| root.issuer.clone().into()),
-        purpose: of(&|root| root.purpose.clone().into()),
-        scope: match of(&|root| tool.as_deref().map_or(Value::Null, |tool| scope_row(root, tool))) {
-            fact if fact.value.is_null() => Fact::missing("none", fact.index),
-            fact => fact,
-        },
-        tools: of(&|root| root.scope.to_json()),
-        life: of(&|root| json!({"from": root.nbf, "until": root.exp})),
-        max_depth: of(&|root| root.max_depth.into()),
-        task: of(&|root| id::text(&root.txn).into()),
-    }
-}
-
-/// The row of a scope that governs a tool, as the delegation spells it; null where none does.
-fn scope_row(root: &evidence::delegation::Root, tool: &str) -> Value {
-    let all = root.scope.to_json();
-    let server = evidence::tool::split(tool).map(|(server, _)| format!("{server}#{}", evidence::tool::ANY));
-    [Some(tool.to_owned()), server]
-        .into_iter()
-        .flatten()
-        .find_map(|uri| {
-            let others = all.as_object().map_or(0, |rows| rows.len().saturating_sub(1));
-            all.get(&uri).map(|row| json!({"tool": uri, "constraints": row, "others": others}))
-        })
-        .unwrap_or_default()
-}
-
-fn run_part(decision: &Record, entry: &Entry, started: Option<&Record>, checked: &Checked) -> RunPart {
-    let of = |name: &str| started.map_or_else(|| Fact::missing("none", None), |start| Fact::of(start, name));
-    let key = checked.delegation.as_ref().map_or_else(
-        || Fact::missing("none", None),
-        |delegation| {
-            Fact::recorded(delegation.root.cnf.thumbprint(), delegation_index(checked))
-                .checked(checked.proven())
-        },
-    );
-    let holder = Fact::of(decision, "holder").assured(assurance(decision, "holder"));
-    RunPart {
-        run: id::text(&entry.run),
-        stream: entry.stream,
-        started: started.map(|start| start.index),
-        // who holds the key is the issuer's word, unless the principal named the holder in what she signed
-        holder: if checked.holder_named() { holder.checked(checked.requested()) } else { holder },
-        key,
-        servers: of("servers"),
-        trigger: of("trigger"),
-        model: of("model"),
-        prompt: of("prompt"),
-        client: of("client").assured(Some(Assurance::Inferred)),
-        correlators: Fact::of(decision, "correlators").assured(Some(Assurance::Asserted)),
-    }
-}
-
-fn tool_part(decision: &Record, checked: &Checked) -> ToolPart {
-    ToolPart {
-        uri: Fact::of(decision, "tool").checked(checked.proven()),
-        operation: Fact::of(decision, "operation"),
-        class: Fact::of(decision, "class"),
-        definition: Fact::of(decision, "definition_digest"),
-        args_digest: Fact::of(decision, "args_digest").checked(checked.proven()),
-        args: Fact::of(decision, "args").checked(checked.proven()),
-    }
-}
-
-fn decision_part(decision: &Record, entry: &Entry, policy: Option<u64>) -> DecisionPart {
-    let request = decision.exact("request").map_or_else(
-        || Fact::of(decision, "request"),
-        |exact| Fact::recorded(Digest::of(exact.as_bytes()).to_string(), decision.index),
-    );
-    DecisionPart {
-        index: decision.index,
-        leaf: Digest(decision.leaf).hex(),
-        vantage: Vantage::name_of(entry.vantage),
-        observed_ms: entry.observed_ms,
-        decided_at_ms: Fact::of(decision, "decided_at_ms"),
-        verdict: Fact::of(decision, "verdict"),
-        reason: Fact::of(decision, "reason"),
-        policy_digest: Fact::of(decision, "policy_digest"),
-        policy_index: policy,
-        determining: Fact::of(decision, "determining"),
-        errors: Fact::of(decision, "errors"),
-        engine: Fact::of(decision, "engine"),
-        request_digest: request,
-        revocations: Fact::of(decision, "revocations"),
-        enforcement_point: Fact::of(decision, "enforcement_point"),
-        credential: Fact::of(decision, "credential"),
-    }
-}
-
-fn outcome_part(decision: &Record, finished: Option<&Record>, late: Vec<u64>) -> OutcomePart {
-    let of = |name: &str| finished.map_or_else(|| Fact::missing("none", None), |end| Fact::of(end, name));
-    OutcomePart {
-        status: status(decision, finished),
-        index: finished.map(|end| end.index),
-        leaf: finished.map(|end| Digest(end.leaf).hex()),
-        result_digest: of("result_digest"),
-        duration: of("duration"),
-        detail: of("detail"),
-        late,
-    }
 }
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ impl Index {
 }
 
 /// How strongly a registered identity is known: what the entry says, which is text or {"principal": text}.
-fn registered_as(record: &Record) -> Option<Assurance> {
+pub(super) fn registered_as(record: &Record) -> Option<Assurance> {
     let value = record.value("assurance")?;
     let text = value.as_str().or_else(|| value.get("principal").and_then(Value::as_str))?;
     Assurance::parse(text)

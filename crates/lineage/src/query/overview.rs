@@ -22,7 +22,7 @@ pub struct Status {
     pub published: u64,
     /// Entries by name of their kind; `uninterpreted` for unknown ones.
     pub entries: BTreeMap<&'static str, u64>,
-    /// Runs that were started.
+    /// Runs that were started, but for those in which nothing was done but a root issued.
     pub runs: u64,
     /// Of those, not ended.
     pub open_runs: u64,
@@ -90,7 +90,9 @@ fn counts(db: &Connection) -> rusqlite::Result<Counts> {
             .prepare_cached("SELECT kind, n FROM counts")?
             .query_map([], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)))?
             .collect::<rusqlite::Result<_>>()?,
-        runs: one("SELECT COUNT(*) FROM runs WHERE started IS NOT NULL")?,
+        runs: one(
+            "SELECT COUNT(*) FROM runs WHERE started IS NOT NULL AND NOT (issued = 1 AND actions = 0)",
+        )?,
         open_runs: one("SELECT COUNT(*) FROM runs WHERE started IS NOT NULL AND ended IS NULL")?,
         open_actions: one("SELECT COUNT(*) FROM actions WHERE verdict = 'allow' AND finished IS NULL")?,
         policy: db

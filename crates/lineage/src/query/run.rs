@@ -1,10 +1,13 @@
 //! Runs: the list, and one in full.
 
+use std::collections::BTreeSet;
+
 use evidence::id::{self, Id};
 use evidence::kind::Vantage;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
+use super::remarks::RemarkRow;
 use super::{At, assurance_of_grade, cut, optional, rows, unsigned};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
@@ -18,6 +21,8 @@ use crate::record::Record;
 pub struct RunsFilter {
     /// Only those of one task.
     pub task: Option<Id>,
+    /// Those too in which nothing was done but a root issued.
+    pub issued: bool,
     /// Rows wanted; within 1 and [`ROWS_MAX`], else it is brought there.
     pub limit: Option<u64>,
     /// Only runs started below this position: the `next` of the answer before.
@@ -55,6 +60,12 @@ pub struct RunRow {
     pub reason: Fact,
     /// Its task.
     pub task: Fact,
+    /// The run that handed the work over to it, at the entry in which that one says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Fact>,
+    /// Whether somebody broke the glass for it: a root on the person's own authority, whose review is open.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub break_glass: bool,
     /// On whose authority.
     pub initiator: Fact,
     /// How well that is evidenced.
@@ -112,6 +123,21 @@ pub struct RunAnswer {
     pub gaps: Vec<u64>,
     /// Positions of its observations (counted refusals, late outcomes, refused frames).
     pub observations: Vec<u64>,
+    /// Runs that it handed work over to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildRow>,
+    /// Orders about its delegations, and counters that are missing at its end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<RemarkRow>,
+}
+
+/// A run that another one announces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChildRow {
+    /// Position of the entry that announces it.
+    pub index: u64,
+    /// Its id.
+    pub run: String,
 }
 
 #[derive(Debug, Clone)]
@@ -180,7 +206,15 @@ impl Index {
                 .left_out
                 .push(format!("what happened during the {} recorded gaps of this run", details.gaps.len()));
         }
+        let mut children = self.children_of(run, ROWS_MAX + 1)?;
+        cut(&mut children, ROWS_MAX, "runs that it handed work over to", &mut margin);
+        let remarks = self.orders_and_counters(&BTreeSet::from([*run]), &mut margin)?;
         let content = RunAnswer {
+            children: children
+                .iter()
+                .map(|child| ChildRow { index: child.index, run: id::text(&child.run) })
+                .collect(),
+            remarks,
             model: Fact::of(&started, "model"),
             prompt: Fact::of(&started, "prompt"),
             agent_definition: Fact::of(&started, "agent_definition"),
@@ -215,6 +249,8 @@ impl Index {
             ended_ms: ended.as_ref().and_then(|ended| Some(ended.entry.as_ref()?.observed_ms)),
             reason: ended.as_ref().map_or_else(|| Fact::missing("none", None), |end| Fact::of(end, "reason")),
             task: Fact::of(&started, "txn"),
+            parent: self.parent_of(&entry.run, margin)?,
+            break_glass: self.read(|db, _| is_break_glass(db, row.id))?,
             initiator: Fact::of(&started, "initiator").assured(assurance_of_grade(grade.as_deref())),
             grade: Fact::of(&started, "evidence_grade"),
             holder: Fact::of(&started, "holder").assured(holder_assurance(&started)),
@@ -248,15 +284,21 @@ fn indexed_run(row: &rusqlite::Row<'_>) -> rusqlite::Result<IndexedRun> {
     })
 }
 
+/// A run in which a root was issued and nothing else happened.
+const ISSUANCE: &str = "issued = 1 AND actions = 0";
+
 fn select(db: &Connection, filter: &RunsFilter, max: u64) -> rusqlite::Result<Vec<IndexedRun>> {
     let before = filter.before.map_or(i64::MAX, sql);
+    let shown = if filter.issued { "1".to_owned() } else { format!("NOT ({ISSUANCE})") };
     let Some(task) = &filter.task else {
-        let query = format!("SELECT {COLUMNS} FROM runs WHERE started < ?1 ORDER BY started DESC LIMIT ?2");
+        let query = format!(
+            "SELECT {COLUMNS} FROM runs WHERE started < ?1 AND {shown} ORDER BY started DESC LIMIT ?2"
+        );
         return db.prepare_cached(&query)?.query_map([before, sql(max)], indexed_run)?.collect();
     };
     let query = format!(
         "SELECT {COLUMNS} FROM runs WHERE task = (SELECT id FROM dict WHERE kind = ?1 AND val = ?2)
-         AND started < ?3 ORDER BY started DESC LIMIT ?4"
+         AND started < ?3 AND {shown} ORDER BY started DESC LIMIT ?4"
     );
     db.prepare_cached(&query)?
         .query_map(params![Dim::Task as u8, id::text(task), before, sql(max)], indexed_run)?
@@ -266,6 +308,13 @@ fn select(db: &Connection, filter: &RunsFilter, max: u64) -> rusqlite::Result<Ve
 fn select_one(db: &Connection, run: &Id) -> rusqlite::Result<Option<IndexedRun>> {
     let query = format!("SELECT {COLUMNS} FROM runs WHERE run = ?1 AND started IS NOT NULL");
     db.prepare_cached(&query)?.query_row(params![run], indexed_run).optional()
+}
+
+fn is_break_glass(db: &Connection, run: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM delegations JOIN links USING(token) WHERE delegations.run = ?1 AND links.glass)",
+    )?
+    .query_row([run], |row| row.get(0))
 }
 
 fn gaps(db: &Connection, run: i64) -> rusqlite::Result<u64> {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use evidence::body::{self, Binding};
-use evidence::delegation::{Pop, Root, RootRequest, Source, args_digest};
+use evidence::delegation::{Named, Pop, Root, RootRequest, Source, args_digest};
 use evidence::id::{self, Id, LOG_LEVEL};
 use evidence::jws::{self, Jwk, Signed};
 use evidence::principal::{Holder, Principal, PrincipalKind};
 use evidence::{Cause, Digest, Entry, FieldSet, Kind, Scope, Vantage, json};
+use policy::{PolicyFile, PolicySet};
 use serde_json::{Value, json};
 use store::{Config, NewEntry, Prepare, Reader, Store};
 
@@ -51,6 +52,10 @@ pub(crate) struct Log {
     leaves: Vec<[u8; 32]>,
     /// Position of the last log-level entry.
     anchor: u64,
+    /// Entries that wait to be written together.
+    waiting: Option<Vec<NewEntry>>,
+    /// Runs that each run has announced.
+    pub(crate) children: BTreeMap<Id, Vec<String>>,
     /// Last, because a store that is closed publishes what it has.
     pub(crate) dir: tempfile::TempDir,
 }
@@ -67,8 +72,8 @@ pub(crate) struct Run {
     pub(crate) digest: String,
     pub(crate) started: u64,
     pub(crate) delegated: u64,
-    key: SigningKey,
-    counter: u64,
+    pub(crate) key: SigningKey,
+    pub(crate) counter: u64,
 }
 
 /// A proposed act.
@@ -93,7 +98,7 @@ fn log_key() -> SigningKey {
     signing_key(1)
 }
 
-fn issuer_key() -> SigningKey {
+pub(crate) fn issuer_key() -> SigningKey {
     signing_key(2)
 }
 
@@ -126,6 +131,8 @@ impl Log {
             heads: BTreeMap::new(),
             leaves: Vec::new(),
             anchor: 0,
+            waiting: None,
+            children: BTreeMap::new(),
         }
     }
 
@@ -179,15 +186,20 @@ impl Log {
     }
 
     pub(crate) fn activate(&mut self, text: &str) -> u64 {
-        let sha256 = Digest::of(text.as_bytes()).hex();
-        let list = json!([{"path": "policy.cedar", "sha256": sha256}]);
-        self.policy = Digest::of(&json::jcs(&list)).to_string();
+        let text = if text.contains("@id") { text.to_owned() } else { format!("@id(\"allow-all\")\n{text}") };
+        let set = PolicySet::from_files(vec![PolicyFile { path: "policy.cedar".into(), text }]).unwrap();
+        let file = |file: &PolicyFile| {
+            let sha256 = Digest::of(file.text.as_bytes()).hex();
+            json!({"path": file.path, "sha256": sha256, "text": file.text})
+        };
+        let files: Vec<Value> = set.files().iter().map(file).collect();
+        self.policy = set.digest();
         let policy = self.policy.clone();
         self.log_level(
             Kind::PolicyActivated,
             &[
                 ("policy_digest", json!(policy)),
-                ("files", json!([{"path": "policy.cedar", "sha256": sha256, "text": text}])),
+                ("files", json!(files)),
                 ("source", json!("/home/maya/policy")),
                 ("previous", Value::Null),
             ],
@@ -305,14 +317,18 @@ impl Log {
             txn: None,
             purpose: "tidy up".into(),
             holder: None,
+            why: None,
+            intent: None,
+            approvals: None,
+            mandate: None,
         });
         let signed = request.as_ref().zip(signer).map(|(request, signer)| request.sign(signer));
         let source = match (&request, &signed) {
-            (Some(request), Some(token)) => Source::KeyRequest {
+            (Some(request), Some(token)) => Source::KeyRequest(Named {
                 kid: request.key.clone(),
                 jti: request.jti.clone(),
                 digest: Signed::parse(token, jws::ROOT_REQUEST).unwrap().digest(),
-            },
+            }),
             _ => Source::PeerCredentials { uid: UID },
         };
         let root = Root {
@@ -330,6 +346,9 @@ impl Log {
             principal: run.principal.clone(),
             holder: run.holder.clone(),
             source,
+            why: None,
+            intent: None,
+            approvals: None,
         };
         run.token = root.sign(&issuer_key());
         run.digest = Signed::parse(&run.token, jws::DELEGATION).unwrap().digest();
@@ -356,7 +375,6 @@ impl Log {
         let args = json::parse(call.args.as_bytes()).unwrap();
         let args_digest = args_digest(args.as_object().unwrap());
         let now_s = self.now_ms / 1_000;
-        run.counter += 1;
         let pop = Pop {
             jti: id::text(&self.id()),
             iat: now_s,
@@ -368,6 +386,7 @@ impl Log {
             act_id,
             counter: run.counter,
         };
+        run.counter += 1;
         let mut fields = vec![
             ("act_id", json!(id::text(&act_id))),
             ("txn", json!(id::text(&run.txn))),
@@ -392,6 +411,7 @@ impl Log {
             ("revocations", json!({"index": self.anchor})),
             ("verdict", json!(if call.refused.is_some() { "deny" } else { "allow" })),
             ("determining", json!(["allow-all"])),
+            ("credential", json!({"type": "local-key", "uid": UID, "pop": "verified", "carrier": "wrap"})),
             ("correlators", json!({"clientInfo": {"name": "a client"}})),
         ];
         if let Some(code) = call.refused {
@@ -423,6 +443,10 @@ impl Log {
 
     /// Closes a run with its manifest.
     pub(crate) fn end(&mut self, run: &Run) -> u64 {
+        self.end_because(run, "closed")
+    }
+
+    pub(crate) fn end_because(&mut self, run: &Run, reason: &str) -> u64 {
         let streams: Vec<Value> = self
             .heads
             .range((run.id, 0)..=(run.id, u64::MAX))
@@ -432,15 +456,15 @@ impl Log {
             (Kind::RunEnded, run.id, 0, &[]),
             &[
                 ("streams", json!(streams)),
-                ("children", json!([])),
+                ("children", json!(self.children.get(&run.id).cloned().unwrap_or_default())),
                 ("gaps", json!(0)),
-                ("reason", json!("closed")),
+                ("reason", json!(reason)),
                 ("open_actions", json!([])),
             ],
         )
     }
 
-    fn log_level(&mut self, kind: Kind, fields: &[(&str, Value)]) -> u64 {
+    pub(crate) fn log_level(&mut self, kind: Kind, fields: &[(&str, Value)]) -> u64 {
         self.anchor = self.append((kind, LOG_LEVEL, 0, &[]), fields);
         self.anchor
     }
@@ -507,7 +531,21 @@ impl Log {
         self.next - 1
     }
 
-    fn write(&self, entries: Vec<NewEntry>) {
+    /// Writes what `fill` appends in few batches: one sync for each instead of one for each entry.
+    pub(crate) fn at_once<T>(&mut self, fill: impl FnOnce(&mut Self) -> T) -> T {
+        self.waiting = Some(Vec::new());
+        let filled = fill(self);
+        for entry in self.waiting.take().unwrap_or_default().chunks(50) {
+            self.write(entry.to_vec());
+        }
+        filled
+    }
+
+    fn write(&mut self, entries: Vec<NewEntry>) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.extend(entries);
+            return;
+        }
         let (done, waiting) = mpsc::channel();
         let deliver =
             move |result: Result<store::Sequenced<()>, store::AppendError>| done.send(result).unwrap();

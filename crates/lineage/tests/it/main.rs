@@ -4,8 +4,20 @@
 #[cfg(test)]
 mod authority;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod chains;
+#[cfg(test)]
 mod fold;
+#[cfg(test)]
+mod held;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod queries;
+#[cfg(test)]
+mod tmp;
+#[cfg(test)]
+mod trees;

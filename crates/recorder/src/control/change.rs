@@ -3,12 +3,15 @@
 //! The writer of an entry makes its change from the very fields it seals, through this same function, so that a
 //! rebuild from the log cannot differ from the state that grew with it.
 
-use evidence::id;
+use std::collections::{BTreeMap, VecDeque};
+
+use evidence::delegation::{On, Target, What};
+use evidence::id::{self, LOG_LEVEL};
 use evidence::jws::{self, Jwk, Signed};
 use evidence::principal::{Holder, Principal};
 use evidence::{Digest, Entry, FieldSet, Kind};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Run;
 
@@ -24,16 +27,53 @@ pub enum Change {
         /// Alias and digest of the command behind it.
         command: Option<(String, String)>,
     },
-    /// A root delegation was issued.
+    /// A link of a chain is used in a run from here on.
     Delegated {
         /// Token digest.
         digest: String,
         /// The token.
         token: String,
+        /// Token digest of the link above it; nothing for a root.
+        parent: Option<String>,
+        /// Id of its holder.
+        holder: String,
         /// Thumbprint of the bound key.
         thumbprint: String,
         /// The first second at which it no longer holds.
         exp: u64,
+    },
+    /// A mandate was registered.
+    Mandated {
+        /// Token digest.
+        digest: String,
+        /// The token.
+        token: String,
+        /// The first second at which it no longer holds.
+        exp: u64,
+    },
+    /// Something was revoked.
+    Revoked {
+        /// What kind of thing.
+        what: What,
+        /// Which.
+        target: Target,
+        /// From when on, seconds.
+        eff: u64,
+    },
+    /// Somebody, or everybody, was halted.
+    Halted {
+        /// Whom.
+        on: On,
+    },
+    /// A halt was lifted.
+    Resumed {
+        /// Index of its entry.
+        halt: u64,
+    },
+    /// A run announced a child.
+    ChildStarted {
+        /// The child.
+        child: String,
     },
     /// An act was decided.
     Decided {
@@ -105,14 +145,19 @@ impl Change {
         let fields = Fields { kind, fields };
         match kind {
             Kind::RunStarted => run_started(&fields),
+            Kind::Delegated if entry.run == LOG_LEVEL => Ok(Self::Mandated {
+                digest: fields.get("digest")?,
+                token: fields.get("token")?,
+                exp: fields.get("exp")?,
+            }),
             Kind::Delegated => delegated(&fields),
-            Kind::Decided => decided(&fields),
+            Kind::Revoked => revoked(&fields),
+            Kind::Decided => decided(entry.stream, &fields),
             Kind::Finished => Ok(Self::Finished {
                 act_id: fields.get("act_id")?,
                 event: id::text(&entry.event_id),
                 unknown: fields.get::<String>("status")? == "unknown",
             }),
-
             Kind::Observed if fields.get::<String>("subtype")? == "late-outcome" => {
                 Ok(Self::LateOutcome { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) })
             }
@@ -120,6 +165,8 @@ impl Change {
             Kind::KeyOrTrustChanged => key_changed(&fields),
             Kind::Gap => Ok(Self::Gap),
             Kind::RunEnded => Ok(Self::RunEnded),
+            Kind::ChildStarted => Ok(Self::ChildStarted { child: fields.get("child")? }),
+            Kind::HaltedOrResumed => halted_or_resumed(&fields),
             _ => Ok(Self::Nothing),
         }
     }
@@ -127,26 +174,31 @@ impl Change {
 
 fn run_started(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let servers: Vec<Value> = fields.get("servers")?;
-    let server = servers.first().ok_or(ChangeError("servers"))?;
-    let alias = server.get("alias").and_then(Value::as_str).ok_or(ChangeError("servers"))?.to_owned();
-    let command = command_digest(server);
+    let command = servers.first().map(alias_and_command).transpose()?;
     let client: Value = fields.get("client")?;
     let run = Run {
         txn: fields.get("txn")?,
         principal: fields.get("initiator")?,
         grade: fields.get("evidence_grade")?,
         holder: fields.get::<Holder>("holder")?,
-        alias: alias.clone(),
-        streams: std::collections::BTreeMap::default(),
-        open: std::collections::BTreeMap::default(),
-        recent: std::collections::VecDeque::default(),
-        delegations: std::collections::BTreeMap::default(),
-        keys: std::collections::BTreeSet::default(),
+        alias: command.as_ref().map(|(alias, _)| alias.clone()).unwrap_or_default(),
+        parent: fields.optional("parent")?,
+        children: Vec::default(),
+        streams: BTreeMap::default(),
+        open: BTreeMap::default(),
+        recent: VecDeque::default(),
+        delegations: BTreeMap::default(),
         gaps: 0,
         ended: None,
     };
     let client = client.get("task").and_then(Value::as_str).map(str::to_owned);
-    Ok(Change::RunStarted { run: Box::new(run), client, command: Some((alias, command)) })
+    Ok(Change::RunStarted { run: Box::new(run), client, command })
+}
+
+/// What a run wraps. A run that wraps nothing records the issuance of a root.
+fn alias_and_command(server: &Value) -> Result<(String, String), ChangeError> {
+    let alias = server.get("alias").and_then(Value::as_str).filter(|alias| !alias.is_empty());
+    Ok((alias.ok_or(ChangeError("servers"))?.to_owned(), command_digest(server)))
 }
 
 /// Digest that tells two commands apart.
@@ -156,15 +208,38 @@ pub(crate) fn command_digest(server: &Value) -> String {
 
 fn delegated(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let holder: Holder = fields.get("holder")?;
+    let token: String = fields.get("token")?;
+    let signed = Signed::parse(&token, jws::DELEGATION).map_err(|_| ChangeError("token"))?;
+    let parent = signed.unverified().get("par_hash").and_then(Value::as_str).map(str::to_owned);
     Ok(Change::Delegated {
         digest: fields.get("digest")?,
-        token: fields.get("token")?,
+        token,
+        parent,
+        holder: holder.id,
         thumbprint: holder.key,
         exp: fields.get("exp")?,
     })
 }
 
-fn decided(fields: &Fields<'_>) -> Result<Change, ChangeError> {
+fn revoked(fields: &Fields<'_>) -> Result<Change, ChangeError> {
+    let what = What::parse(&fields.get::<String>("what")?).ok_or(ChangeError("what"))?;
+    let target: Value = fields.get("target")?;
+    let target = Target::from_json(&target, what).map_err(|_| ChangeError("target"))?;
+    Ok(Change::Revoked { what, target, eff: fields.get("eff")? })
+}
+
+fn halted_or_resumed(fields: &Fields<'_>) -> Result<Change, ChangeError> {
+    match fields.get::<String>("change")?.as_str() {
+        "halted" => {
+            let on: Value = fields.get("on")?;
+            Ok(Change::Halted { on: On::from_json(&on).map_err(|_| ChangeError("on"))? })
+        }
+        "resumed" => Ok(Change::Resumed { halt: fields.get("halt")? }),
+        _ => Err(ChangeError("change")),
+    }
+}
+
+fn decided(stream: u64, fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let verdict: String = fields.get("verdict")?;
     let allowed = verdict == "allow";
     let pop: Option<String> = fields.optional("pop")?;
@@ -178,23 +253,26 @@ fn decided(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     Ok(Change::Decided {
         act_id: fields.get("act_id")?,
         allowed,
-        asked: asked([
-            pop.as_deref().unwrap_or_default(),
-            &chain,
-            &tool,
-            &operation,
-            args.as_deref().unwrap_or_default(),
-        ]),
+        asked: asked(
+            stream,
+            [
+                pop.as_deref().unwrap_or_default(),
+                &chain,
+                &tool,
+                &operation,
+                args.as_deref().unwrap_or_default(),
+            ],
+        ),
         counter: accepted.as_ref().map_or(0, |(_, counter)| *counter),
         thumbprint: accepted.map(|(thumbprint, _)| thumbprint),
         at_ms: fields.get("decided_at_ms")?,
     })
 }
 
-/// Names what was asked: proof, delegation, tool, operation and digest of the arguments. Only the very same question is
-/// a retry; the same proof for anything else is a replay.
-pub(crate) fn asked(parts: [&str; 5]) -> [u8; 32] {
-    Digest::of(&evidence::json::jcs(&Value::from(parts.map(Value::from).to_vec()))).0
+/// Names what was asked: the stream that asks, proof, delegation, tool, operation and digest of the arguments. Only the
+/// very same question is a retry; the same proof for anything else, or from anybody else, is a replay.
+pub(crate) fn asked(stream: u64, parts: [&str; 5]) -> [u8; 32] {
+    Digest::of(&evidence::json::jcs(&json!([stream, parts]))).0
 }
 
 fn proof(token: &str) -> Result<(String, u64), ChangeError> {

@@ -1,8 +1,9 @@
 //! One run in the control state.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use evidence::Entry;
+use evidence::limits::CHAIN_LINKS_MAX;
 use evidence::principal::{Holder, Principal};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,24 @@ pub struct Answered {
     pub late: Vec<(String, u64)>,
 }
 
+/// One link of a chain that a run uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The token.
+    pub token: String,
+    /// Token digest of the link above it; nothing for a root.
+    pub parent: Option<String>,
+    /// Id of its holder.
+    pub holder: String,
+    /// The first second at which it no longer holds.
+    pub exp: u64,
+    /// Index of its entry in this run.
+    pub index: u64,
+    /// Leaf hash of that entry.
+    #[serde(with = "hex32")]
+    pub leaf: [u8; 32],
+}
+
 /// One execution within a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -73,18 +92,20 @@ pub struct Run {
     pub grade: String,
     /// Who acts.
     pub holder: Holder,
-    /// Name of the server it wraps.
+    /// Name of the server it wraps; empty for a run that records the issuance of a root and nothing else.
     pub alias: String,
+    /// The run that its holder handed the work over from.
+    pub parent: Option<String>,
+    /// Runs that it announced as its children.
+    pub children: Vec<String>,
     /// Chains by stream.
     pub streams: BTreeMap<u64, Head>,
     /// Permitted acts without outcome.
     pub open: BTreeMap<String, OpenAct>,
     /// Acts decided lately, oldest first.
     pub recent: VecDeque<Answered>,
-    /// Root delegations by token digest: token, and the first second at which it no longer holds.
-    pub delegations: BTreeMap<String, (String, u64)>,
-    /// Thumbprints of the keys bound to them.
-    pub keys: BTreeSet<String>,
+    /// Links of the chains it uses, by token digest.
+    pub delegations: BTreeMap<String, Link>,
     /// Gap entries so far.
     pub gaps: u64,
     /// Index of its manifest.
@@ -95,6 +116,35 @@ impl Run {
     /// The act, if it was decided lately.
     pub fn answered(&self, act_id: &str) -> Option<&Answered> {
         self.recent.iter().rev().find(|answered| answered.act_id == act_id)
+    }
+
+    /// Whether it records the issuance of a root and nothing else.
+    pub fn is_issuance(&self) -> bool {
+        self.alias.is_empty()
+    }
+
+    /// The tokens of the chain that ends in a link, root first; nothing where the run does not know all of them.
+    pub fn chain(&self, leaf: &str) -> Option<Vec<String>> {
+        let mut tokens = Vec::new();
+        let mut next = Some(leaf);
+        while let Some(digest) = next {
+            // a parent is in the log before its child, so no link comes back to itself; the limit says so again
+            let link = self.delegations.get(digest).filter(|_| tokens.len() < CHAIN_LINKS_MAX)?;
+            tokens.push(link.token.clone());
+            next = link.parent.as_deref();
+        }
+        tokens.reverse();
+        Some(tokens)
+    }
+
+    /// How many links it knows that have not ended for good at `now_s`.
+    pub fn links(&self, now_s: u64) -> usize {
+        self.delegations.values().filter(|link| !is_over(link, now_s)).count()
+    }
+
+    /// Whether a link is held here, and nothing below it is.
+    pub(crate) fn ends_in(&self, digest: &str) -> bool {
+        !self.delegations.values().any(|link| link.parent.as_deref() == Some(digest))
     }
 
     /// The number of the stream that the next writer opens.
@@ -118,13 +168,12 @@ impl Run {
 
     pub(super) fn apply(&mut self, index: u64, entry: &Entry, leaf: [u8; 32], change: Change) {
         match change {
-            Change::Delegated { digest, token, thumbprint, exp } => {
+            Change::Delegated { digest, token, parent, holder, exp, .. } => {
                 // one that ended a while ago can only be refused; without it the refusal says so too
-                let oldest = (entry.observed_ms / 1_000).saturating_sub(limits::ENDED_DELEGATION_KEPT_S);
-                self.delegations.retain(|_, (_, exp)| *exp >= oldest);
-                self.delegations.insert(digest, (token, exp));
-                self.keys.insert(thumbprint);
+                self.delegations.retain(|_, link| !is_over(link, entry.observed_ms / 1_000));
+                self.delegations.insert(digest, Link { token, parent, holder, exp, index, leaf });
             }
+            Change::ChildStarted { child } => self.children.push(child),
             Change::Decided { act_id, allowed, asked, .. } => {
                 if allowed {
                     self.open.insert(act_id.clone(), OpenAct { index, leaf, stream: entry.stream });
@@ -163,4 +212,8 @@ impl Run {
             _ => {}
         }
     }
+}
+
+fn is_over(link: &Link, now_s: u64) -> bool {
+    link.exp.saturating_add(limits::ENDED_DELEGATION_KEPT_S) < now_s
 }

@@ -156,8 +156,8 @@ async fn a_scope_signed_by_a_person_holds_every_call() {
     let run = bench.recorder.open_run(open, PEER).await.unwrap();
     assert_eq!(run.grade, "key-signed");
     assert_eq!(run.principal.sub, "ciso");
-    assert_eq!(run.renewal.root.holder.id, "containment-agent");
-    assert_eq!(run.renewal.root.holder.asr, "delegator-asserted");
+    assert_eq!(run.renewal.holder.id, "containment-agent");
+    assert_eq!(run.renewal.holder.asr, "delegator-asserted");
     bench.allowed(bench.call(&run, "isolate_host", &json!({"host": "ws-1"}), 0)).await.leased();
     let refused = bench.refused(bench.call(&run, "isolate_host", &json!({"host": "dc-1"}), 1)).await;
     assert_eq!(refused.reason.step, "scope");
@@ -169,7 +169,7 @@ async fn a_scope_signed_by_a_person_holds_every_call() {
     assert_eq!(refused.reason.step, "principal-retired");
     // refused acts used their counters too, so none is missing in the end
     let thumbprint = Jwk::of(&agent_key()).thumbprint();
-    assert_eq!(bench.recorder.control().windows[&thumbprint].missing, 4);
+    assert_eq!(bench.recorder.control().windows.get(&thumbprint).unwrap().missing, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -136,7 +136,7 @@ async fn wraps_started_together_share_one_task() {
             let recorder = bench.recorder.clone();
             let mut open = open_fs();
             open.server.alias = format!("fs{n}");
-            tokio::spawn(async move { recorder.open_run(open, PEER).await.unwrap().renewal.root.txn })
+            tokio::spawn(async move { recorder.open_run(open, PEER).await.unwrap().renewal.txn })
         })
         .collect();
     let mut tasks = std::collections::BTreeSet::new();

@@ -140,15 +140,15 @@ async fn runs_of_one_client_share_a_task_and_an_alias_is_one_command() {
     let mut other = open_fs();
     other.server.alias = "time".into();
     let two = bench.recorder.open_run(other, PEER).await.unwrap();
-    assert_eq!(one.renewal.root.txn, two.renewal.root.txn);
-    assert_eq!(one.renewal.root.holder.id, two.renewal.root.holder.id);
+    assert_eq!(one.renewal.txn, two.renewal.txn);
+    assert_eq!(one.renewal.holder.id, two.renewal.holder.id);
     assert_ne!(one.run, two.run);
     let mut clash = open_fs();
     clash.server.command = vec!["something-else".into()];
     assert!(matches!(bench.recorder.open_run(clash.clone(), PEER).await, Err(RecorderError::AliasTaken(_))));
     clash.client.start = Some(100);
     let stranger = bench.recorder.open_run(clash, PEER).await.unwrap();
-    assert_ne!(one.renewal.root.txn, stranger.renewal.root.txn);
+    assert_ne!(one.renewal.txn, stranger.renewal.txn);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +158,7 @@ async fn a_writer_that_joins_has_its_own_stream() {
     let one = bench.run().await;
     let two = bench.recorder.open_run(OpenRun { join: Some(one.run), ..open_fs() }, PEER).await.unwrap();
     assert_eq!((two.run, two.stream), (one.run, 1));
-    assert_eq!(one.renewal.root.txn, two.renewal.root.txn);
+    assert_eq!(one.renewal.txn, two.renewal.txn);
     let call = bench.call(&two, "read_file", &json!({}), 0);
     bench.allowed(call).await.leased();
     let ended = bench.recorder.end_stream(one.run, 0, "closed", 0).await.unwrap();

@@ -2,6 +2,12 @@
 
 // lints excuse tests, and what is compiled for tests alone; not every helper that the index is tested with is needed here
 #[cfg(test)]
+mod chains;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests of `lineage`")]
+#[path = "../../../lineage/tests/it/held.rs"]
+mod held;
+#[cfg(test)]
 #[allow(dead_code, reason = "shared with the tests of `lineage`")]
 #[path = "../../../lineage/tests/it/log.rs"]
 mod log;

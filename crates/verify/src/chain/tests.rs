@@ -1,13 +1,16 @@
 //! The checks as the recorder calls them: each fails for its own reason, at its own boundary. What a bundle makes of
 //! them is tested by the vectors.
 
-use evidence::Scope;
-use evidence::delegation::args_digest;
+use evidence::delegation::{
+    Approvals, HaltOrder, Mandate, On, Pop, Revocation, RootRequest, Source, Target, What, args_digest,
+};
 use evidence::principal::PrincipalKind;
-use serde_json::json;
-use testkit::{Call, LogBuilder, Person, TestRun, signing_key, source_of};
+use evidence::{Principal, Scope};
+use serde_json::{Map, json};
+use testkit::{Call, LogBuilder, Person, TestRun, signing_key, source_of, source_under};
 
 use super::*;
+use crate::orders::Orders;
 
 /// What the principal asks otherwise, and what the issuer gives otherwise.
 type Case = (fn(&mut RootRequest), fn(&mut Root));
@@ -41,21 +44,26 @@ impl Scene {
         root_request(token, &self.log.issuer, |kid| (kid == thumbprint).then_some(known))
     }
 
-    fn delegation(&mut self, request: &str, change: impl FnOnce(&mut Root)) -> Delegation {
+    fn root(&mut self, request: &str, change: impl FnOnce(&mut Root)) -> Chain {
         let mut root = self.log.root_delegation(&self.run, source_of(request));
         change(&mut root);
         let token = root.sign(&self.log.issuer_key);
-        let delegation = delegation(&token, &self.log.issuer, &Jwk::of(&self.log.issuer_key)).unwrap();
-        self.run.delegation.clone_from(&delegation.digest);
-        delegation
+        let chain = with_anchor(&self.log, |anchor| super::root(&token, anchor)).unwrap();
+        self.run.delegation.clone_from(&chain.leaf().digest);
+        self.run.chain = vec![token];
+        chain
     }
 
-    fn usual(&mut self) -> Delegation {
+    fn usual(&mut self) -> Chain {
         let request = self.request(|_| {});
-        self.delegation(&request, |_| {})
+        self.root(&request, |_| {})
     }
 
-    fn act(&self, delegation: &Delegation, pop: &Pop, at_s: u64) -> Result<Proven, Failure> {
+    fn act(&self, chain: &Chain, pop: &Pop, at_s: u64) -> Result<Proven, Failure> {
+        self.act_known(chain, pop, at_s, &Orders::default())
+    }
+
+    fn act_known(&self, chain: &Chain, pop: &Pop, at_s: u64, orders: &Orders) -> Result<Proven, Failure> {
         let digest = args_digest(&self.call.args);
         let wanted = Act {
             tool: &self.call.tool,
@@ -64,8 +72,14 @@ impl Scene {
             act_id: self.call.act_id,
             at_ms: at_s * 1_000 + 999,
         };
-        act(delegation, &pop.sign(&self.run.key), &wanted)
+        let known = Known { registered: &|_| true, owner: &|_| None, orders, root_logged_s: Some(at_s) };
+        act(chain, &pop.sign(&self.run.key), &wanted, &known)
     }
+}
+
+fn with_anchor<T>(log: &LogBuilder, check: impl FnOnce(&Anchor<'_>) -> T) -> T {
+    let issuer_key = Jwk::of(&log.issuer_key);
+    check(&Anchor { issuer: &log.issuer, issuer_key: &issuer_key, tenant: "local" })
 }
 
 fn step<T: core::fmt::Debug>(result: Result<T, Failure>) -> &'static str {
@@ -73,17 +87,45 @@ fn step<T: core::fmt::Debug>(result: Result<T, Failure>) -> &'static str {
 }
 
 #[test]
-fn a_delegation_is_the_issuers() {
+fn a_root_is_the_issuers() {
     let mut scene = Scene::new();
     let request = scene.request(|_| {});
-    let root = scene.log.root_delegation(&scene.run, source_of(&request));
-    let (token, key) = (root.sign(&scene.log.issuer_key), Jwk::of(&scene.log.issuer_key));
-    assert_eq!(delegation(&token, &scene.log.issuer, &key).unwrap().root, root);
-    assert_eq!(step(delegation(&token, "deeds://elsewhere", &key)), "delegation-malformed");
-    assert_eq!(step(delegation("nothing", &scene.log.issuer, &key)), "delegation-malformed");
-    assert_eq!(step(delegation(&request, &scene.log.issuer, &key)), "delegation-malformed");
+    let claims = scene.log.root_delegation(&scene.run, source_of(&request));
+    let (token, key) = (claims.sign(&scene.log.issuer_key), Jwk::of(&scene.log.issuer_key));
+    let (issuer, tenant) = (scene.log.issuer.as_str(), "local");
+    let checked =
+        |token: &str, issuer, issuer_key: &Jwk, tenant| root(token, &Anchor { issuer, issuer_key, tenant });
+    assert_eq!(checked(&token, issuer, &key, tenant).unwrap().root(), &claims);
+    assert_eq!(step(checked(&token, "deeds://elsewhere", &key, tenant)), "delegation-malformed");
+    assert_eq!(step(checked(&token, issuer, &key, "other")), "delegation-malformed");
+    assert_eq!(step(checked("nothing", issuer, &key, tenant)), "delegation-malformed");
+    assert_eq!(step(checked(&request, issuer, &key, tenant)), "delegation-malformed");
     let other = Jwk::of(&signing_key("other"));
-    assert_eq!(step(delegation(&token, &scene.log.issuer, &other)), "delegation-signature");
+    assert_eq!(step(checked(&token, issuer, &other, tenant)), "delegation-signature");
+}
+
+#[test]
+fn a_chain_has_links_and_knows_them() {
+    let mut scene = Scene::new();
+    scene.run.max_depth = 2;
+    let top = scene.usual();
+    assert_eq!((top.count(), top.exp()), (1, top.root().exp));
+    assert_eq!(top.leaf(), top.root_link());
+    let none: [&str; 0] = [];
+    assert_eq!(step(with_anchor(&scene.log, |anchor| chain(&none, anchor))), "chain-size");
+
+    let below = scene.log.sub_agent(&scene.run, "below");
+    let mut child = scene.log.child_delegation(&scene.run, &below);
+    child.exp -= 60;
+    child.holder.asr = "attested".into();
+    let tokens = [scene.run.chain[0].clone(), child.sign(&scene.run.key)];
+    let chain = with_anchor(&scene.log, |anchor| chain(&tokens, anchor)).unwrap();
+    let digests: Vec<&str> = chain.digests().collect();
+    assert_eq!(digests, [top.leaf().digest.as_str(), chain.leaf().digest.as_str()]);
+    assert!(chain.contains(digests[1]) && !top.contains(digests[1]));
+    assert_eq!((chain.count(), chain.exp(), chain.shares_key()), (2, child.exp, false));
+    assert_eq!((chain.holder().id.as_str(), chain.holder().asr.as_str()), ("below", "delegator-asserted"));
+    assert_eq!(chain.leaf().kid, scene.run.holder.key);
 }
 
 #[test]
@@ -124,8 +166,8 @@ fn a_root_stays_within_its_request() {
         let mut scene = Scene::new();
         let token = scene.request(ask);
         let request = scene.checked_request(&token).unwrap();
-        let delegation = scene.delegation(&token, give);
-        step(within_request(&delegation, &request))
+        let chain = scene.root(&token, give);
+        step(within_request(chain.root_link(), &request, None))
     };
     assert_eq!(binding(|_| {}, |_| {}), "fine");
     assert_eq!(binding(|ask| ask.max_depth = 1, |_| {}), "fine");
@@ -133,7 +175,21 @@ fn a_root_stays_within_its_request() {
         binding(|_| {}, |root| (root.iat, root.nbf, root.exp) = (root.iat + 330, root.nbf, root.exp)),
         "fine"
     );
-    let beyond: [Case; 11] = [
+    let demanded = || Approvals { tools: vec!["s#t".into()], m: 1, by: vec!["b".into()], ttl: 1 };
+    let asked: fn(&mut RootRequest) = |ask| {
+        ask.approvals = Some(Approvals { tools: vec!["s#t".into()], m: 1, by: vec!["b".into()], ttl: 1 });
+    };
+    let mut scene = Scene::new();
+    let token = scene.request(asked);
+    let request = scene.checked_request(&token).unwrap();
+    let fits = scene.root(&token, |root| root.approvals = Some(demanded()));
+    assert_eq!(step(within_request(fits.root_link(), &request, None)), "fine");
+    let beyond: [Case; 16] = [
+        (asked, |_| {}),
+        (|ask| ask.mandate = Some("of somebody".into()), |_| {}),
+        (|_| {}, |root| root.why = Some("because".into())),
+        (|ask| ask.why = Some("because".into()), |root| root.why = Some("why not".into())),
+        (|ask| ask.intent = Some(evidence::Digest::of(b"").to_string()), |_| {}),
         (|ask| ask.scope = Scope::server("stdio:other"), |_| {}),
         (|ask| ask.ttl = 3_599, |_| {}),
         (|ask| ask.tenant = "other".into(), |_| {}),
@@ -155,7 +211,7 @@ fn a_root_stays_within_its_request() {
 fn an_act_is_covered_and_proven() {
     let mut scene = Scene::new();
     let delegation = scene.usual();
-    let now = delegation.root.nbf;
+    let now = delegation.root().nbf;
     let pop = scene.log.pop(&mut scene.run, &scene.call);
     let proven = scene.act(&delegation, &pop, now).unwrap();
     assert_eq!((proven.pop, proven.arguments_checked), (pop.clone(), true));
@@ -190,14 +246,172 @@ fn act_of<'a>(call: &'a Call, args_digest: &'a str) -> Act<'a> {
 #[test]
 fn a_delegation_holds_from_its_begin_less_the_skew_until_before_its_end() {
     let mut scene = Scene::new();
-    let delegation = scene.usual();
-    let (nbf, exp) = (delegation.root.nbf, delegation.root.exp);
-    for (at, expected) in
-        [(nbf - 31, "delegation-time"), (nbf - 30, "fine"), (exp - 1, "fine"), (exp, "delegation-time")]
-    {
+    let request = scene.request(|_| {});
+    // made long before it begins, so that its begin is what counts
+    let chain = scene.root(&request, |root| (root.nbf, root.exp) = (root.nbf + 60, root.exp + 60));
+    let (iat, nbf, exp) = (chain.root().iat, chain.root().nbf, chain.root().exp);
+    let at = |scene: &mut Scene, chain: &Chain, at: u64| {
         let mut pop = scene.log.pop(&mut scene.run, &scene.call);
         (pop.iat, pop.exp) = (at, at + 60);
-        assert_eq!(step(scene.act(&delegation, &pop, at)), expected, "{at}");
+        step(scene.act(chain, &pop, at))
+    };
+    for (when, expected) in
+        [(nbf - 31, "delegation-time"), (nbf - 30, "fine"), (exp - 1, "fine"), (exp, "delegation-time")]
+    {
+        assert_eq!(at(&mut scene, &chain, when), expected, "{when}");
+    }
+    let early = scene.root(&request, |root| root.nbf -= 600);
+    assert_eq!(at(&mut scene, &early, iat - 30), "fine");
+    assert_eq!(at(&mut scene, &early, iat - 31), "delegation-time");
+}
+
+#[test]
+fn what_is_revoked_or_halted_is_refused_with_its_position() {
+    let mut scene = Scene::new();
+    let chain = scene.usual();
+    let now = chain.root().nbf;
+    let pop = scene.log.pop(&mut scene.run, &scene.call);
+    let mut orders = Orders::default();
+    orders.revoke(7, What::Tenant, Target::Text("local".into()), now + 1);
+    assert_eq!(step(scene.act_known(&chain, &pop, now, &orders)), "fine");
+    orders.halt(8, On::All);
+    let refused = scene.act_known(&chain, &pop, now, &orders).unwrap_err();
+    assert_eq!(refused.step, Step::Halted);
+    assert!(refused.text.contains("@8"), "{refused}");
+    orders.revoke(9, What::Tenant, Target::Text("local".into()), now);
+    let refused = scene.act_known(&chain, &pop, now, &orders).unwrap_err();
+    assert_eq!(refused.step, Step::Revoked);
+    assert!(refused.text.contains("@9") && refused.text.contains("`local`"), "{refused}");
+}
+
+/// A person, a service, and the person's mandate for it.
+struct Standing {
+    log: LogBuilder,
+    person: Person,
+    service: Person,
+    token: String,
+}
+
+impl Standing {
+    fn new(change: impl FnOnce(&mut Mandate)) -> Self {
+        let mut log = LogBuilder::new("chain");
+        let (person, mut service) = (log.person("alice"), log.person("nightly"));
+        service.principal.kind = PrincipalKind::Service;
+        let mut mandate = log.mandate(&person, &["nightly"], &Scope::server("stdio:fs"));
+        change(&mut mandate);
+        let token = mandate.sign(&person.key);
+        Self { log, person, service, token }
+    }
+
+    fn registered(&self, kid: &str) -> Option<(Principal, Jwk)> {
+        let people = [&self.person, &self.service];
+        let known = people.into_iter().map(|person| (person.principal.clone(), Jwk::of(&person.key)));
+        known.into_iter().find(|(_, key)| key.thumbprint() == kid)
+    }
+
+    fn mandated(&self) -> Result<Mandated, Failure> {
+        with_anchor(&self.log, |anchor| mandate(&self.token, anchor, |kid| self.registered(kid)))
+    }
+
+    /// A root under the mandate, and the request for it.
+    fn rooted(&mut self, change: impl FnOnce(&mut Root)) -> (Chain, Request) {
+        let run = self.log.service(&self.service, &self.person);
+        let mut request = self.log.root_request(&run, &self.service);
+        request.mandate = Some(testkit::token_digest(&self.token));
+        let request = request.sign(&self.service.key);
+        let mut root = self.log.root_delegation(&run, source_under(&self.token, &request));
+        change(&mut root);
+        let token = root.sign(&self.log.issuer_key);
+        let chain = with_anchor(&self.log, |anchor| super::root(&token, anchor)).unwrap();
+        (chain, root_request(&request, &self.log.issuer, |kid| self.registered(kid)).unwrap())
+    }
+}
+
+#[test]
+fn a_mandate_is_its_principals() {
+    let fine = Standing::new(|_| {});
+    let mandated = fine.mandated().unwrap();
+    assert_eq!(mandated.mandate.principal, fine.person.principal);
+    assert_eq!(mandated.digest, testkit::token_digest(&fine.token));
+    let unknown = with_anchor(&fine.log, |anchor| mandate(&fine.token, anchor, |_| None));
+    assert_eq!(step(unknown), "mandate-key");
+    let other = (fine.person.principal.clone(), Jwk::of(&signing_key("other")));
+    assert_eq!(
+        step(with_anchor(&fine.log, |anchor| mandate(&fine.token, anchor, |_| Some(other)))),
+        "mandate-signature"
+    );
+    assert_eq!(
+        step(Standing::new(|mandate| mandate.tenant = "other".into()).mandated()),
+        "mandate-malformed"
+    );
+    assert_eq!(
+        step(Standing::new(|mandate| mandate.audience = "other".into()).mandated()),
+        "mandate-malformed"
+    );
+    assert_eq!(
+        step(Standing::new(|mandate| mandate.principal.sub = "bob".into()).mandated()),
+        "mandate-binding"
+    );
+}
+
+#[test]
+fn a_root_stays_under_its_mandate() {
+    let mut standing = Standing::new(|_| {});
+    let mandated = standing.mandated().unwrap();
+    let (chain, request) = standing.rooted(|_| {});
+    assert_eq!(step(within_request(chain.root_link(), &request, Some(&mandated))), "fine");
+    assert_eq!(step(within_request(chain.root_link(), &request, None)), "mandate-missing");
+    let other = Mandated { digest: "of another".into(), ..mandated.clone() };
+    assert_eq!(step(within_request(chain.root_link(), &request, Some(&other))), "mandate-missing");
+    let elsewhere = Mandated {
+        mandate: Mandate { holders: vec!["weekly".into()], ..mandated.mandate.clone() },
+        ..mandated.clone()
+    };
+    assert_eq!(step(within_request(chain.root_link(), &request, Some(&elsewhere))), "mandate-binding");
+    let (named, request) = standing.rooted(|root| root.principal.sub = "bob".into());
+    assert_eq!(step(within_request(named.root_link(), &request, Some(&mandated))), "mandate-binding");
+}
+
+#[test]
+fn orders_are_those_of_a_registered_key_and_are_fresh() {
+    let mut standing = Standing::new(|_| {});
+    let person = standing.person.clone();
+    let target = Target::Text("local".into());
+    let claims = standing.log.revocation(&person, What::Tenant, &target, 7);
+    let revoke = |claims: &Revocation, registered: &dyn Fn(&str) -> Option<(Principal, Jwk)>| {
+        let token = claims.sign(&person.key);
+        with_anchor(&standing.log, |anchor| revocation(&token, anchor, registered))
+    };
+    let known = |kid: &str| standing.registered(kid);
+    assert_eq!(revoke(&claims, &known).unwrap(), (claims.clone(), person.principal.clone()));
+    assert_eq!(step(revoke(&claims, &|_| None)), "order-key");
+    let other = |_: &str| Some((person.principal.clone(), Jwk::of(&signing_key("other"))));
+    assert_eq!(step(revoke(&claims, &other)), "order-signature");
+    assert_eq!(
+        step(revoke(&Revocation { tenant: "other".into(), ..claims.clone() }, &known)),
+        "order-malformed"
+    );
+
+    let order = standing.log.clone().halt_order(&person, &On::All, Some(3));
+    let check = |order: &HaltOrder| {
+        let token = order.sign(&person.key);
+        with_anchor(&standing.log, |anchor| halt(&token, anchor, known))
+    };
+    assert_eq!(check(&order).unwrap().0, order);
+    assert_eq!(step(check(&HaltOrder { key: "another".into(), ..order.clone() })), "order-malformed");
+    let revocation_as_halt = claims.sign(&person.key);
+    assert_eq!(
+        step(with_anchor(&standing.log, |anchor| halt(&revocation_as_halt, anchor, known))),
+        "order-malformed"
+    );
+
+    for (at, expected) in [
+        (claims.iat - 31, "order-binding"),
+        (claims.iat - 30, "fine"),
+        (claims.exp + 30, "fine"),
+        (claims.exp + 31, "order-binding"),
+    ] {
+        assert_eq!(step(order_fresh(claims.iat, claims.exp, at)), expected, "{at}");
     }
 }
 
@@ -206,11 +420,11 @@ fn arguments_that_are_withheld_are_said_to_be_unchecked() {
     let mut scene = Scene::new();
     let row = json!({"path": {"constraint_type": "prefix", "prefix": "/srv/"}});
     scene.run.scope = Scope::parse(&json!({"stdio:fs#read_file": row, "stdio:fs#list": {}})).unwrap();
-    let root = scene.usual().root;
-    assert_eq!(in_scope(&root, "stdio:fs#read_file", None), Ok(false));
-    assert_eq!(in_scope(&root, "stdio:fs#list", None), Ok(true));
-    assert_eq!(in_scope(&root, "stdio:fs#read_file", Some(&scene.call.args)), Ok(true));
+    let chain = scene.usual();
+    assert_eq!(covered(&chain, "stdio:fs#read_file", None), Ok(false));
+    assert_eq!(covered(&chain, "stdio:fs#list", None), Ok(true));
+    assert_eq!(covered(&chain, "stdio:fs#read_file", Some(&scene.call.args)), Ok(true));
     let other = Map::from_iter([("path".to_owned(), json!("/etc/passwd"))]);
-    assert_eq!(step(in_scope(&root, "stdio:fs#read_file", Some(&other))), "scope");
-    assert_eq!(step(in_scope(&root, "stdio:fs#write_file", None)), "scope");
+    assert_eq!(step(covered(&chain, "stdio:fs#read_file", Some(&other))), "scope");
+    assert_eq!(step(covered(&chain, "stdio:fs#write_file", None)), "scope");
 }

@@ -1,20 +1,30 @@
-//! Step 11: every act that was allowed was covered by a delegation, proven by its holder, and decided under the policy
-//! and the revocations of its time.
+//! Step 11: every act that was allowed was covered by a chain, proven by its holder, and decided under the policy and
+//! the revocations of its time.
 
 use std::collections::BTreeSet;
 
-use evidence::delegation::Pop;
+use evidence::delegation::{BREAK_GLASS, Pop};
 use evidence::id::LOG_LEVEL;
 use evidence::jws::Signed;
 use evidence::limits::DECISION_AGE_MAX_MS;
 use evidence::{Cause, Entry, Kind, Verdict, json};
 use serde_json::{Map, Value};
 
-use crate::chain::{self, Delegation, Failure};
+use crate::chain::{self, Chain, Failure};
 use crate::finding::{Code, Findings};
 use crate::items::{Items, Seen, uint};
-use crate::steps::delegations::{Delegations, Held};
-use crate::steps::keys::Register;
+use crate::orders::Orders;
+use crate::steps::delegations::Delegations;
+use crate::steps::keys::{Register, Registered};
+use crate::steps::orders::Order;
+
+/// What earlier steps established.
+pub(crate) struct Earlier<'e> {
+    pub(crate) delegations: &'e Delegations,
+    pub(crate) register: &'e Register,
+    /// Revocations and halts by index.
+    pub(crate) orders: &'e [(u64, Order)],
+}
 
 /// What the decisions of a bundle have in common.
 struct Context<'s, 'a> {
@@ -26,6 +36,12 @@ struct Context<'s, 'a> {
     with_outcome: BTreeSet<[u8; 32]>,
     /// Key, audience and counter of the proofs of allowed decisions so far.
     counters: BTreeSet<(String, String, u64)>,
+    /// The orders before the decision that is being checked.
+    known: Orders,
+    /// How many orders `known` has taken in.
+    taken: usize,
+    /// All orders, later ones too; what was halted in the meantime does not matter here.
+    all: Orders,
 }
 
 /// A proof that parsed.
@@ -45,16 +61,12 @@ enum Args {
 }
 
 /// Step 11.
-pub(crate) fn check(
-    items: &Items<'_>,
-    delegations: &Delegations,
-    register: &Register,
-    findings: &mut Findings,
-) {
-    let mut context = Context::of(items);
+pub(crate) fn check(items: &Items<'_>, earlier: &Earlier<'_>, findings: &mut Findings) {
+    let mut context = Context::of(items, earlier.orders);
     for (seen, entry) in items.of_kind(Kind::Decided) {
         if seen.text("verdict").as_deref() == Some(Verdict::Allow.as_str()) {
-            check_one(seen, entry, delegations, register, &mut context, findings);
+            context.take_orders_before(seen.index, earlier.orders);
+            check_one(seen, entry, earlier, &mut context, findings);
         }
     }
 }
@@ -62,13 +74,12 @@ pub(crate) fn check(
 fn check_one(
     seen: &Seen<'_>,
     entry: &Entry,
-    delegations: &Delegations,
-    register: &Register,
+    earlier: &Earlier<'_>,
     context: &mut Context<'_, '_>,
     findings: &mut Findings,
 ) {
     let proof = context.read_proof(seen);
-    let Some(chain) = seen.value("chain") else {
+    let Some(leaf) = seen.value("chain") else {
         let text =
             "the delegation behind this decision is withheld: whether the act was covered was not checked";
         findings.at(seen.index, Code::DecisionWithheld, text);
@@ -82,24 +93,32 @@ fn check_one(
         let text = "no outcome of this act is shown: it was allowed, what came of it is not known";
         findings.at(seen.index, Code::OutcomeOpen, text);
     }
-    let held = chain.as_str().and_then(|digest| delegations.find(digest, &entry.run, seen.index));
+    let held = leaf.as_str().and_then(|digest| earlier.delegations.find(digest, &entry.run, seen.index));
     let Some(held) = held else {
-        let text = "the delegation that this decision names was not recorded before it in this run, or has errors: the \
-                    act is not shown to be covered by anybody's authority";
+        let text = "the delegation that this decision names was not recorded before it in this run, or it or one above it \
+                    has errors: the act is not shown to be covered by anybody's authority";
         findings.at(seen.index, Code::DecisionDelegation, text);
         return;
     };
-    let args = read_args(seen);
-    check_authority(seen, held, at_s, register, findings);
-    check_binding(seen, held, findings);
-    check_scope(seen, held, &args, findings);
+    let (chain, args) = (&held.chain, read_args(seen));
+    check_authority(seen, chain, at_s, earlier.register, findings);
+    if let Some(at_s) = at_s {
+        check_orders(seen, chain, at_s, earlier, context, findings);
+    }
+    check_halts(seen, chain, &context.known, findings);
+    check_binding(seen, chain, findings);
+    check_scope(seen, chain, &args, findings);
     if let Some(proof) = proof {
-        check_proof(seen, held, &proof, at_s, &args, findings);
+        check_proof(seen, chain, &proof, at_s, &args, findings);
     }
 }
 
 impl<'s, 'a> Context<'s, 'a> {
-    fn of(items: &'s Items<'a>) -> Self {
+    fn of(items: &'s Items<'a>, orders: &[(u64, Order)]) -> Self {
+        let mut all = Orders::default();
+        for (index, order) in orders {
+            order.apply(*index, &mut all);
+        }
         let log_level = |seen: &&Seen<'a>| seen.entry.as_ref().is_ok_and(|entry| entry.run == LOG_LEVEL);
         let activations = items.of_kind(Kind::PolicyActivated).map(|(seen, _)| seen);
         Self {
@@ -107,6 +126,17 @@ impl<'s, 'a> Context<'s, 'a> {
             activations: activations.filter(log_level).collect(),
             with_outcome: items.of_kind(Kind::Finished).flat_map(|(_, entry)| causes(entry)).collect(),
             counters: BTreeSet::new(),
+            known: Orders::default(),
+            taken: 0,
+            all,
+        }
+    }
+
+    /// Decisions come by index, so what was known to one was known to the next.
+    fn take_orders_before(&mut self, index: u64, orders: &[(u64, Order)]) {
+        while let Some((at, order)) = orders.get(self.taken).filter(|(at, _)| *at < index) {
+            order.apply(*at, &mut self.known);
+            self.taken += 1;
         }
     }
 
@@ -169,37 +199,77 @@ fn check_policy(seen: &Seen<'_>, activations: &[&Seen<'_>], findings: &mut Findi
     findings.at(seen.index, Code::DecisionPolicy, text);
 }
 
-/// The delegation holds at the time, and the key behind it is still registered.
+/// Every link holds at the time, and the keys behind the root are still registered.
 fn check_authority(
     seen: &Seen<'_>,
-    held: &Held,
+    chain: &Chain,
     at_s: Option<u64>,
     register: &Register,
     findings: &mut Findings,
 ) {
     if let Some(at_s) = at_s {
-        add(seen, chain::in_time(&held.delegation.root, at_s), findings);
+        add(seen, chain.links().try_for_each(|link| chain::in_time(link, at_s)), findings);
     }
-    if held.request_key().is_some_and(|key| register.at(key, seen.index).is_none()) {
-        let text = "the key of the principal behind this act was no longer registered when it was decided";
+    if chain.root().source.keys().any(|key| register.at(key, seen.index).is_none()) {
+        let text = "a key of a principal behind this act was no longer registered when it was decided";
         findings.at(seen.index, Code::PrincipalRetired, text);
+    }
+    if chain.shares_key() {
+        let text =
+            "two links of the chain are bound to one key: which of the two agents acted cannot be told";
+        findings.at(seen.index, Code::KeyReused, text);
+    }
+    if chain.root().purpose == BREAK_GLASS {
+        let text = "this was done under a break-glass authority: somebody has to review it";
+        findings.at(seen.index, Code::BreakGlass, text);
     }
 }
 
-/// What the decision says of task, principal and holder is what the delegation says.
-fn check_binding(seen: &Seen<'_>, held: &Held, findings: &mut Findings) {
-    let root = &held.delegation.root;
-    let (principal, holder) = (&root.principal, &root.holder);
+/// Nothing of the chain had been revoked for the time of the decision; what was revoked since is in doubt.
+fn check_orders(
+    seen: &Seen<'_>,
+    chain: &Chain,
+    at_s: u64,
+    earlier: &Earlier<'_>,
+    context: &Context<'_, '_>,
+    findings: &mut Findings,
+) {
+    let logged_s = earlier.delegations.recorded_s(&chain.root_link().digest);
+    let owner = |key: &str| earlier.register.at(key, seen.index).and_then(Registered::owner);
+    if let Some((index, what)) = context.known.revoked(chain, at_s, logged_s, &owner) {
+        let text = format!("{what} had been revoked at position {index}: the act should have been refused");
+        findings.at(seen.index, Code::Revoked, text);
+    } else if let Some((index, what)) = context.all.revoked(chain, at_s, logged_s, &owner) {
+        let text = format!(
+            "{what} was revoked later, at position {index}, for a time before this act: it was right to allow it then, what \
+             it did is in doubt"
+        );
+        findings.at(seen.index, Code::InDoubt, text);
+    }
+}
+
+fn check_halts(seen: &Seen<'_>, chain: &Chain, known: &Orders, findings: &mut Findings) {
+    if let Some(index) = known.halted(chain) {
+        let text =
+            format!("this was halted at position {index} and not resumed: the act should have been refused");
+        findings.at(seen.index, Code::Halted, text);
+    }
+}
+
+/// What the decision says of task, principal and holder is what the chain says.
+fn check_binding(seen: &Seen<'_>, chain: &Chain, findings: &mut Findings) {
+    let (root, holder) = (chain.root(), chain.holder());
     let has = |value: &Value, name: &str, text: &str| value.get(name).and_then(Value::as_str) == Some(text);
     let task = seen.value("txn").is_none_or(|_| seen.id("txn") == Some(root.txn));
-    let who = seen
-        .value("principal")
-        .is_none_or(|value| has(&value, "iss", &principal.iss) && has(&value, "sub", &principal.sub));
-    let by = seen
-        .value("holder")
-        .is_none_or(|value| has(&value, "id", &holder.id) && has(&value, "key", &holder.key));
+    let who = seen.value("principal").is_none_or(|value| {
+        has(&value, "iss", &root.principal.iss) && has(&value, "sub", &root.principal.sub)
+    });
+    let by = seen.value("holder").is_none_or(|value| {
+        has(&value, "id", &holder.id) && has(&value, "key", &holder.key) && has(&value, "asr", &holder.asr)
+    });
     if !(task && who && by) {
-        let text = "the decision names another task, principal or holder than its delegation: the record is not true";
+        let text =
+            "the decision names another task, principal or holder than its chain: the record is not true";
         findings.at(seen.index, Code::DecisionBinding, text);
     }
 }
@@ -221,7 +291,7 @@ impl Args {
     }
 }
 
-fn check_scope(seen: &Seen<'_>, held: &Held, args: &Args, findings: &mut Findings) {
+fn check_scope(seen: &Seen<'_>, chain: &Chain, args: &Args, findings: &mut Findings) {
     if matches!(args, Args::Unacceptable) {
         let text =
             "the arguments are not a JSON object that every reader reads alike: they must not be acted upon";
@@ -232,29 +302,36 @@ fn check_scope(seen: &Seen<'_>, held: &Held, args: &Args, findings: &mut Finding
         findings.at(seen.index, Code::Scope, text);
         return;
     };
-    let checked = add(seen, chain::in_scope(&held.delegation.root, &tool, args.object()), findings);
-    if checked == Some(false) && matches!(args, Args::Withheld) {
+    let mut checked = true;
+    for link in chain.links() {
+        let included = add(seen, chain::in_scope(link, &tool, args.object()), findings);
+        checked &= included != Some(false);
+    }
+    if !checked && matches!(args, Args::Withheld) {
         let text =
             "the delegation constrains the arguments and they are withheld: whether they fit was not checked";
         findings.at(seen.index, Code::ScopeArgsWithheld, text);
+    }
+    if chain.links().any(|link| chain::named_for_approval(link, &tool)) {
+        let text = "the delegation demands an approval for this tool, and none was given: the act should have been refused";
+        findings.at(seen.index, Code::Approval, text);
     }
 }
 
 fn check_proof(
     seen: &Seen<'_>,
-    held: &Held,
+    chain: &Chain,
     proof: &Proof,
     at_s: Option<u64>,
     args: &Args,
     findings: &mut Findings,
 ) {
-    let Delegation { root, digest } = &held.delegation;
     let Proof { signed, pop, replayed } = proof;
-    add(seen, chain::proven_by_holder(signed, root), findings);
+    add(seen, chain::proven_by_holder(signed, chain.leaf().claims.cnf()), findings);
     let (tool, args_digest) = (seen.text("tool"), seen.text("args_digest"));
     let to = chain::Binding {
-        issuer: &root.issuer,
-        leaf: digest,
+        issuer: &chain.root().issuer,
+        leaf: &chain.leaf().digest,
         tool: tool.as_deref(),
         act_id: seen.id("act_id"),
         args_digest: args_digest.as_deref(),

@@ -1,4 +1,4 @@
-//! Step 9: the register of principals' keys, as it stood at every index.
+//! Step 9, second part: the register of principals' keys, as it stood at every index.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +32,21 @@ pub(crate) struct Registered {
 impl Registered {
     /// Whether the key is that of a principal, by issuer and `sub`.
     pub(crate) fn is_of(&self, principal: &Principal) -> bool {
-        let text = |name| self.principal.get(name).and_then(Value::as_str);
-        text("iss") == Some(&principal.iss) && text("sub") == Some(&principal.sub)
+        self.text("iss") == Some(&principal.iss) && self.text("sub") == Some(&principal.sub)
+    }
+
+    /// The `iss` and `sub` of the principal, where both are text.
+    pub(crate) fn owner(&self) -> Option<(String, String)> {
+        Some((self.text("iss")?.to_owned(), self.text("sub")?.to_owned()))
+    }
+
+    /// The kind of the principal.
+    pub(crate) fn kind(&self) -> Option<&str> {
+        self.text("kind")
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.principal.get(name).and_then(Value::as_str)
     }
 }
 

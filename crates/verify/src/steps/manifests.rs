@@ -14,6 +14,17 @@ use crate::items::{Items, Seen};
 /// The entries of one run by stream, each by index and never empty.
 type Streams<'s, 'a> = BTreeMap<u64, Vec<&'s Seen<'a>>>;
 
+/// What closes each run that has an end, by run.
+pub(crate) fn of_runs<'s, 'a>(items: &'s Items<'a>) -> BTreeMap<Id, &'s Seen<'a>> {
+    let in_path = items.chains.iter().filter(|((run, stream), _)| *run != LOG_LEVEL && *stream == 0);
+    in_path
+        .filter_map(|((run, _), positions)| {
+            let mut entries = positions.iter().filter_map(|at| items.at(*at));
+            Some((*run, entries.find(|seen| is_manifest(seen))?))
+        })
+        .collect()
+}
+
 /// Step 8.
 pub(crate) fn check(items: &Items<'_>, findings: &mut Findings) {
     let mut runs: BTreeMap<Id, Streams<'_, '_>> = BTreeMap::new();

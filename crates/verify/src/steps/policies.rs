@@ -1,4 +1,4 @@
-//! Step 12: a policy's digest is that of the files shown.
+//! Step 12, second part: a policy's digest is that of the files shown.
 
 use evidence::digest::Digest;
 use evidence::json;

@@ -2,11 +2,12 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use capture::api::{self, Begun, CaptureMode, CaptureModes};
 use evidence::id::{self, Id};
 use evidence::{Digest, json};
-use recorder::{Answer, Malformed, Mode, Outcome, Peer, Reason, RecorderError, Request};
+use recorder::{Answer, Carrier, Malformed, Mode, Outcome, Peer, Presented, Reason, RecorderError, Request};
 
 use super::runs::ndjson;
 use crate::extract::{Caller, Json, Segments, digest_maybe, digest_member, id_member, parse};
@@ -21,12 +22,16 @@ pub(super) async fn begin(
     State(state): State<AppState>,
     Caller(peer): Caller,
     segments: Segments,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<axum::Json<Begun>, Problem> {
     let run = segments.id("run");
     let known = run.as_ref().ok().filter(|run| state.recorder().control().run(run).is_some()).copied();
-    let answered = match run.and_then(|run| request(&state, run, &body)) {
-        Ok(request) => decide(&state, request, peer).await,
+    let answered = match run.and_then(|run| request(&state, run, &headers, &body)) {
+        Ok(request) => match taken(&state, &request, peer).await {
+            Ok(()) => decide(&state, request, peer).await,
+            Err(problem) => Err(problem),
+        },
         Err(problem) => Err(problem),
     };
     match answered {
@@ -36,6 +41,22 @@ pub(super) async fn begin(
         }
         other => other.map(axum::Json),
     }
+}
+
+/// Takes a chain that was registered, and that a header names, into the run.
+async fn taken(state: &AppState, request: &Request, peer: Peer) -> Result<(), Problem> {
+    let (run, stream, leaf) = (request.run, request.stream, request.delegation.clone());
+    let knows = |state: &AppState| {
+        let control = state.recorder().control();
+        control.run(&run).is_some_and(|run| run.delegations.contains_key(&leaf))
+    };
+    if request.carrier != Carrier::Http || knows(state) {
+        return Ok(());
+    }
+    let recorder = state.recorder().clone();
+    to_the_end(async move { recorder.take_chain(run, stream, Presented::Ref(leaf), peer).await })
+        .await
+        .map(drop)
 }
 
 async fn decide(state: &AppState, request: Request, peer: Peer) -> Result<Begun, Problem> {
@@ -69,8 +90,9 @@ async fn decide(state: &AppState, request: Request, peer: Peer) -> Result<Begun,
     }
 }
 
-fn request(state: &AppState, run: Id, body: &[u8]) -> Result<Request, Problem> {
+fn request(state: &AppState, run: Id, headers: &HeaderMap, body: &[u8]) -> Result<Request, Problem> {
     let asked: api::Begin = parse(body)?;
+    let shown = shown(&asked, headers)?;
     digest_member("frame_digest", &asked.frame_digest)?;
     digest_maybe("sent_frame_digest", asked.sent_frame_digest.as_deref())?;
     digest_maybe("definition_digest", asked.definition_digest.as_deref())?;
@@ -84,13 +106,51 @@ fn request(state: &AppState, run: Id, body: &[u8]) -> Result<Request, Problem> {
         frame_digest: asked.frame_digest,
         sent_frame_digest: asked.sent_frame_digest,
         definition_digest: asked.definition_digest,
-        delegation: asked.delegation,
-        pop: asked.pop,
+        delegation: shown.leaf,
+        pop: shown.pop,
+        carrier: shown.carrier,
         root_dir: asked.root_dir,
         correlators: asked.correlators,
         enforcement_point: state.point(run, asked.stream),
         malformed: None,
     })
+}
+
+/// Which delegation an act is under, and its proof.
+struct Shown {
+    leaf: String,
+    pop: String,
+    carrier: Carrier,
+}
+
+/// Both in the head of the request or both in its body.
+fn shown(asked: &api::Begin, headers: &HeaderMap) -> Result<Shown, Problem> {
+    let [leaf, pop] =
+        [api::DELEGATION_REF_HEADER, api::DELEGATION_POP_HEADER].map(|name| header(headers, name));
+    match ((leaf?, pop?), (&asked.delegation, &asked.pop), asked.carrier) {
+        ((Some(leaf), Some(pop)), (None, None), None) => Ok(Shown { leaf, pop, carrier: Carrier::Http }),
+        ((None, None), (Some(leaf), Some(pop)), carrier) => {
+            let carrier = match carrier {
+                None | Some(api::Carrier::Wrap) => Carrier::Wrap,
+                Some(api::Carrier::McpMeta) => Carrier::McpMeta,
+            };
+            Ok(Shown { leaf: leaf.clone(), pop: pop.clone(), carrier })
+        }
+        _ => Err(Problem::malformed(
+            "chain and proof come either as `delegation` and `pop` of the body, or as the headers \
+             `Deeds-Delegation-Ref` and `Deeds-Delegation-PoP`, without `carrier`",
+        )),
+    }
+}
+
+/// The one value of a header, where it is there.
+fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|_| values.next().is_none());
+    let wrong =
+        || Problem::malformed(format_args!("the header `{name}` is not given once, as printable text"));
+    text.map(|text| Some(text.to_owned())).ok_or_else(wrong)
 }
 
 /// Whether the request is what was wrong, not the server's present state.

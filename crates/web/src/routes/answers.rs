@@ -29,6 +29,7 @@ pub(super) struct Wait {
 #[serde(deny_unknown_fields)]
 pub(super) struct RunsAsked {
     task: Option<String>,
+    issued: Option<bool>,
     limit: Option<u64>,
     before: Option<u64>,
     wait: Option<u64>,
@@ -62,7 +63,12 @@ pub(super) async fn runs(
     Query(asked): Query<RunsAsked>,
 ) -> Result<Response, Problem> {
     let task = asked.task.as_deref().map(|task| id_member("task", task)).transpose()?;
-    let filter = RunsFilter { task, limit: asked.limit, before: asked.before };
+    let filter = RunsFilter {
+        task,
+        issued: asked.issued.unwrap_or_default(),
+        limit: asked.limit,
+        before: asked.before,
+    };
     ask(&state, asked.wait, move |index| index.runs(&filter)).await
 }
 
@@ -173,7 +179,7 @@ pub(super) async fn prove(
 }
 
 /// Asks the index, once it has come as far as the caller wants.
-async fn ask<T: Serialize + Send + 'static>(
+pub(super) async fn ask<T: Serialize + Send + 'static>(
     state: &AppState,
     wait: Option<u64>,
     question: impl FnOnce(&Index) -> Result<Answer<T>, LineageError> + Send + 'static,

@@ -9,12 +9,13 @@ use capture::api;
 use evidence::Scope;
 use evidence::id::{self, Id};
 use evidence::jws::{self, Jwk, Signed};
+use recorder::control::{Link, Window};
 use recorder::limits::LEASE_GRACE_MS;
-use recorder::{Client, OpenRun, Server};
+use recorder::{Client, OpenRun, Presented, Server};
 use serde_json::Value;
 
 use crate::extract::{Caller, Json, Segments, digest_maybe, id_member};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::process;
 use crate::state::{AppState, to_the_end};
 use crate::stream::LeaseBody;
@@ -45,6 +46,9 @@ pub(super) async fn open(
         trigger: asked.trigger.map(word),
         join: asked.join.as_deref().map(|run| id_member("join", run)).transpose()?,
         client: process::client_of(peer, asked.parent_pid),
+        delegation: asked.delegation.map(presented),
+        handoff: asked.handoff,
+        parent: asked.parent.as_deref().map(|run| id_member("parent", run)).transpose()?,
     };
     let recorder = state.recorder().clone();
     let opened = to_the_end(async move { recorder.open_run(open, peer).await }).await?;
@@ -54,16 +58,18 @@ pub(super) async fn open(
     let answer = api::OpenedRun {
         run: id::text(&opened.run),
         stream: opened.stream,
-        txn: id::text(&opened.renewal.root.txn),
-        holder: opened.renewal.root.holder,
+        txn: id::text(&opened.renewal.txn),
+        holder: opened.renewal.holder,
         principal: opened.principal,
         grade: opened.grade.to_owned(),
         delegation: opened.renewal.token,
-        exp: opened.renewal.root.exp,
-        issuer: opened.renewal.root.issuer,
+        exp: opened.renewal.exp,
+        issuer: opened.renewal.issuer,
         index: opened.index,
         lease_grace_ms: LEASE_GRACE_MS,
         receipts: receipts.collect(),
+        parent: opened.parent.as_ref().map(id::text),
+        next_counter: opened.renewal.next_counter,
     };
     Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
 }
@@ -75,20 +81,49 @@ pub(super) async fn renew(
     segments: Segments,
     Json(asked): Json<api::Renew>,
 ) -> Result<axum::Json<api::Renewed>, Problem> {
-    let run = segments.id("run")?;
-    let open = OpenRun {
-        server: Server { alias: alias(&state, run), command: Vec::new(), executable: None, config: None },
+    let (run, stream) = (segments.id("run")?, asked.stream);
+    let recorder = state.recorder().clone();
+    let renewal = match asked.delegation {
+        Some(_) if asked.root_request.is_some() || asked.scope.is_some() => {
+            let text =
+                "`delegation` comes with neither `root_request` nor `scope`: it says all of that itself";
+            return Err(Problem::new(Code::Invalid, text));
+        }
+        Some(delegation) => {
+            key(&asked.key)?;
+            let chain = presented(delegation);
+            to_the_end(async move { recorder.take_chain(run, stream, chain, peer).await }).await?
+        }
+        None => {
+            let open = fresh_root(&state, run, &asked)?;
+            to_the_end(async move { recorder.renew(run, stream, open, peer).await }).await?
+        }
+    };
+    let missing = state.recorder().control().windows.get(&renewal.holder.key).map(Window::holes);
+    Ok(axum::Json(api::Renewed {
+        delegation: renewal.token,
+        exp: renewal.exp,
+        index: renewal.index,
+        next_counter: renewal.next_counter,
+        missing: missing.unwrap_or_default(),
+    }))
+}
+
+/// What is asked for with a fresh root of a run that is open.
+fn fresh_root(state: &AppState, run: Id, asked: &api::Renew) -> Result<OpenRun, Problem> {
+    Ok(OpenRun {
+        server: Server { alias: alias(state, run), command: Vec::new(), executable: None, config: None },
         key: key(&asked.key)?,
-        root_request: asked.root_request,
-        scope: scope(asked.scope)?,
-        purpose: purpose(&state, run),
+        root_request: asked.root_request.clone(),
+        scope: scope(asked.scope.clone())?,
+        purpose: purpose(state, run),
         trigger: None,
         join: None,
         client: Client { pid: None, start: None, exe: None },
-    };
-    let recorder = state.recorder().clone();
-    let renewal = to_the_end(async move { recorder.renew(run, asked.stream, open, peer).await }).await?;
-    Ok(axum::Json(api::Renewed { delegation: renewal.token, exp: renewal.root.exp, index: renewal.index }))
+        delegation: None,
+        handoff: None,
+        parent: None,
+    })
 }
 
 /// `POST /v1/runs/{run}/lease`
@@ -181,6 +216,13 @@ fn key(value: &Value) -> Result<Jwk, Problem> {
     Jwk::parse(value).map_err(|error| Problem::member("key", error))
 }
 
+fn presented(presented: api::Presented) -> Presented {
+    match presented {
+        api::Presented::Chain(tokens) => Presented::Chain(tokens),
+        api::Presented::Ref(leaf) => Presented::Ref(leaf),
+    }
+}
+
 fn scope(tools: Option<api::Tools>) -> Result<Option<Scope>, Problem> {
     let Some(tools) = tools else { return Ok(None) };
     let tools = Value::Object(tools.into_iter().collect());
@@ -201,14 +243,15 @@ fn alias(state: &AppState, run: Id) -> String {
     state.recorder().control().run(&run).map(|run| run.alias.clone()).unwrap_or_default()
 }
 
-/// What the run is for, as its first root says: a renewal is for the same.
+/// What the run is for, as a root of it says: a renewal is for the same.
 fn purpose(state: &AppState, run: Id) -> String {
     let control = state.recorder().control();
-    let mut tokens = control.run(&run).into_iter().flat_map(|run| run.delegations.values());
-    let purpose = |(token, _): &(String, u64)| {
+    let links = control.run(&run).into_iter().flat_map(|run| run.delegations.values());
+    let mut roots = links.filter(|link| link.parent.is_none());
+    let purpose = |link: &Link| {
         // the log issued it; its signature is checked wherever something rests on it
-        let signed = Signed::parse(token, jws::DELEGATION).ok()?;
+        let signed = Signed::parse(&link.token, jws::DELEGATION).ok()?;
         signed.unverified().get("deeds")?.get("purpose")?.as_str().map(str::to_owned)
     };
-    tokens.find_map(purpose).unwrap_or_default()
+    roots.find_map(purpose).unwrap_or_default()
 }

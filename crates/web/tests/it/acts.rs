@@ -163,7 +163,13 @@ async fn a_delegation_is_renewed_for_the_same_task_and_purpose() {
     let mut wrap = bench.wrap(7).await;
     bench.clock.advance(60_000);
     let key = SigningKey::from_bytes(&[70; 32]);
-    let asked = api::Renew { stream: 0, key: Jwk::of(&key).to_json(), root_request: None, scope: None };
+    let asked = api::Renew {
+        stream: 0,
+        key: Jwk::of(&key).to_json(),
+        root_request: None,
+        scope: None,
+        delegation: None,
+    };
     let renewed = bench.client().await.renew(wrap.run(), &asked).await.unwrap();
     assert_eq!(renewed.exp, wrap.opened.exp + 60);
     let token = evidence::jws::Signed::parse(&renewed.delegation, evidence::jws::DELEGATION).unwrap();
@@ -193,6 +199,10 @@ async fn a_registered_key_signs_for_a_run_and_not_once_it_is_retired() {
         txn: None,
         purpose: "containment".into(),
         holder: Some(("containment-agent".into(), PrincipalKind::Agent)),
+        why: None,
+        intent: None,
+        approvals: None,
+        mandate: None,
     };
     let client = bench.client().await;
     let with = |token: String| api::OpenRun { root_request: Some(token), ..opening(&key, "fs", None) };

@@ -93,6 +93,7 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
         peer: Peer { uid: 1000, pid: Some(42) },
         segment_bytes: None,
     };
+    let clock_of_questions = Arc::clone(&parts.clock);
     let recorder = Recorder::open(parts).await.unwrap();
     let index = Index::open(&dir.path().join("index.sqlite"), recorder.reader(), Opener::new(KEK)).unwrap();
     let index = Arc::new(index);
@@ -104,6 +105,7 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
     let state = AppState::new(web::Parts {
         recorder: recorder.clone(),
         index,
+        clock: clock_of_questions,
         activate: activation(&recorder, &held),
         about: About {
             version: "1.2.3".into(),
@@ -270,6 +272,9 @@ pub(crate) fn opening(key: &SigningKey, alias: &str, join: Option<&str>) -> api:
         join: join.map(str::to_owned),
         parent_pid: std::os::unix::process::parent_id(),
         enforcement_point: api::EnforcementPoint { id: "deeds wrap".into(), version: "9".into() },
+        delegation: None,
+        handoff: None,
+        parent: None,
     }
 }
 
@@ -314,8 +319,9 @@ impl Wrap {
             frame_digest: Digest::of(args.to_string().as_bytes()).to_string(),
             sent_frame_digest: None,
             definition_digest: None,
-            delegation: leaf,
-            pop: pop.sign(&self.key),
+            delegation: Some(leaf),
+            pop: Some(pop.sign(&self.key)),
+            carrier: None,
             root_dir: Some("/work".into()),
             correlators: json!({"client": "test"}),
         }

@@ -4,12 +4,19 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use capture::api::{Hello, PolicyName};
+use capture::mcp::RootAsk;
 use clap::Parser as _;
-use evidence::jws::{self, Signed};
+use evidence::jws::{self, Jwk, Signed};
+use evidence::limits::REQUEST_MAX_S;
+use evidence::principal::PrincipalKind;
+use evidence::{delegation, id};
 use serde_json::{Value, json};
 
+use super::authority::{delegation as source, root_request};
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::delegation_file::DelegationFile;
+use crate::keys;
 
 fn args(line: &str) -> WrapArgs {
     let Command::Wrap(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
@@ -75,6 +82,56 @@ fn without_a_principal_nothing_is_signed_and_no_agent_can_be_named() {
     let missing = Config { principal: Some("/no/such.key".into()), ..config };
     let error = root_request(&missing, &args("deeds wrap -- edr")).err().unwrap().to_string();
     assert!(error.contains("/no/such.key"), "{error}");
+}
+
+#[test]
+fn the_reason_of_a_broken_glass_is_in_the_request_and_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("noor.key");
+    keys::create(&path, &[7; 32], "noor").unwrap();
+    let config = Config { principal: Some(path), ..Config::default() };
+    let line = "deeds wrap --purpose break-glass --why alert -- edr";
+    let sign = root_request(&config, &args(line)).unwrap().unwrap();
+    let jwk = Jwk::of(&SigningKey::from_bytes(&[9; 32])).to_json();
+    let ask = RootAsk { hello: &hello(), jwk: &jwk, scope: None, alias: "edr", txn: None };
+    let signed = Signed::parse(&sign(&ask).unwrap(), jws::ROOT_REQUEST).unwrap();
+    let request = delegation::RootRequest::parse(signed.unverified()).unwrap();
+    assert_eq!((request.purpose.as_str(), request.why.as_deref()), ("break-glass", Some("alert")));
+    assert!(check(&args(line)).is_ok());
+    let error = check(&args("deeds wrap --purpose break-glass -- edr")).unwrap_err().to_string();
+    assert!(error.contains("--why"), "{error}");
+}
+
+#[test]
+fn a_delegation_file_is_read_again_and_counts_for_all_who_use_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bot.delegation");
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let file = |links: &[&str]| DelegationFile {
+        chain: links.iter().map(|link| (*link).to_owned()).collect(),
+        key: Some(key.clone()),
+        handoff: Some("isolate them".to_owned()),
+    };
+    file(&["root"]).write(&path).unwrap();
+    let config = Config { delegation: Some(path.clone()), ..Config::default() };
+    let delegation = source(&config, &args("deeds wrap -- edr")).unwrap().unwrap();
+    let given = (delegation.read)().unwrap();
+    // what lies beside a root is an instruction, and was not handed over by a run
+    assert_eq!((given.chain.len(), given.handoff.as_deref()), (1, None));
+    file(&["root", "child"]).write(&path).unwrap();
+    let given = (delegation.read)().unwrap();
+    assert_eq!((given.chain.len(), given.handoff.as_deref()), (2, Some("isolate them")));
+    let other = source(&config, &args("deeds wrap -- idp")).unwrap().unwrap();
+    let kid = Jwk::of(&key).thumbprint();
+    let drawn = [&delegation, &other, &delegation].map(|source| (source.next_counter)(&kid, 3).unwrap());
+    assert_eq!(drawn, [3, 4, 5]);
+
+    let error = source(&config, &args("deeds wrap --agent bot -- edr")).err().unwrap().to_string();
+    assert!(error.contains("--agent"), "{error}");
+    assert!(source(&Config::default(), &args("deeds wrap --key k -- edr")).is_err());
+    assert!(source(&Config::default(), &args("deeds wrap -- edr")).unwrap().is_none());
+    let missing = Config { delegation: Some(dir.path().join("no")), ..Config::default() };
+    assert!(source(&missing, &args("deeds wrap -- edr")).is_err());
 }
 
 #[test]

@@ -73,14 +73,29 @@ impl Reported {
     }
 }
 
+/// The servers of a playbook, running.
+pub(super) type Servers<'a> = BTreeMap<&'a str, McpClient>;
+
 /// Plays the playbook.
 pub(super) fn play(path: &Path) -> anyhow::Result<()> {
-    let bytes = crate::commands::read_limited(path, PLAYBOOK_MAX_BYTES)?;
+    let bytes = crate::files::read_limited(path, PLAYBOOK_MAX_BYTES)?;
     let playbook: Playbook = serde_json::from_slice(&bytes).context("the playbook cannot be read")?;
-    let mut servers = BTreeMap::new();
+    let mut servers = start(&playbook)?;
+    call_all(&playbook, &mut servers)?;
+    close(servers)
+}
+
+/// Starts its servers.
+pub(super) fn start(playbook: &Playbook) -> anyhow::Result<Servers<'_>> {
+    let mut servers = Servers::new();
     for (name, command) in &playbook.servers {
-        servers.insert(name.as_str(), McpClient::start(command, &playbook.name)?);
+        servers.insert(name, McpClient::start(command, &playbook.name)?);
     }
+    Ok(servers)
+}
+
+/// Makes its calls, and reports each answer on a line.
+pub(super) fn call_all(playbook: &Playbook, servers: &mut Servers<'_>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for call in &playbook.calls {
         let server = servers.get_mut(call.server.as_str());
@@ -91,6 +106,11 @@ pub(super) fn play(path: &Path) -> anyhow::Result<()> {
         writeln!(out)?;
         out.flush()?;
     }
+    Ok(())
+}
+
+/// Hangs up on all of them.
+pub(super) fn close(servers: Servers<'_>) -> anyhow::Result<()> {
     servers.into_values().try_for_each(McpClient::close)
 }
 

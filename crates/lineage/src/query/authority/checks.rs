@@ -1,70 +1,108 @@
 //! The checks behind the labels: the same functions that the recorder and the offline audit call.
 
-use evidence::delegation::Source;
-use evidence::jws::Jwk;
-use evidence::label::Check;
-use evidence::{Entry, Principal, json};
-use rusqlite::{OptionalExtension as _, params};
-use serde_json::{Map, Value};
-use verify::chain::{self, Act, Delegation, Proven, Request};
+use std::collections::BTreeSet;
 
-use super::super::At;
-use super::super::run::at;
+use evidence::delegation::{Link as Claims, Root};
+use evidence::label::Check;
+use evidence::{Entry, id, json};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde_json::{Map, Value};
+use verify::chain::{self, Act, Chain, Failure, Step};
+
 use crate::answer::Margin;
 use crate::error::LineageError;
 use crate::fold::sql;
 use crate::index::Index;
+use crate::query::chains::{Behind, Place, Recorded, Until, captured};
+use crate::query::standing::Knowledge;
+use crate::query::{run_row, unsigned};
 use crate::record::Record;
+
+/// One check of an act under its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Every link held at the time of the decision.
+    Time,
+    /// The keys behind the root were registered then.
+    Keys,
+    /// Nothing known then revoked or halted it.
+    Orders,
+    /// Every link includes the tool, and the arguments as far as they are there.
+    Scope,
+    /// The arguments were there to be checked against every link.
+    Arguments,
+    /// The holder's proof is about this act, at its time.
+    Proof,
+}
 
 /// What the checks of one action found.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
-    /// The entry of the delegation.
-    pub(super) link: Option<Record>,
-    /// The delegation, once the issuer's signature was found to hold.
-    pub(super) delegation: Option<Delegation>,
-    /// The principal's key, where a key signed the request.
-    pub(super) registered: Option<Registered>,
-    /// The principal's signed request, where it holds and the delegation is within it.
-    request: Option<Request>,
-    /// The holder's proof, where it is about this act and the delegation covers the act.
-    proof: Option<Proven>,
-}
-
-/// A principal's key as the log had it registered.
-#[derive(Debug)]
-pub(super) struct Registered {
-    pub(super) thumbprint: String,
-    /// Position of its registration.
-    pub(super) index: u64,
-    principal: Principal,
-    key: Jwk,
+    /// The chain, as far as it holds.
+    pub(super) recorded: Recorded,
+    /// What stands behind its root.
+    pub(super) behind: Behind,
+    /// What the log knew of it when the act was decided.
+    pub(super) knowledge: Knowledge,
+    /// The checks of the act that were made and hold.
+    held: BTreeSet<Part>,
+    /// The act was refused: then checks that fail are what is expected.
+    refused: bool,
 }
 
 impl Checked {
+    /// What the root says, whether or not it was checked.
+    pub(super) fn root(&self) -> Option<&Root> {
+        self.recorded.claims.first()?.as_root()
+    }
+
+    /// What the leaf says, whether or not it was checked.
+    pub(super) fn leaf(&self) -> Option<&Claims> {
+        self.recorded.claims.last()
+    }
+
+    /// Position of the root's entry.
+    pub(super) fn root_index(&self) -> u64 {
+        self.recorded.root().map_or(0, |record| record.index)
+    }
+
+    /// The chain, where all of it holds.
+    pub(super) fn chain(&self) -> Option<&Chain> {
+        self.recorded.sound()
+    }
+
     /// Of what the principal's signature covers.
-    pub(super) fn requested(&self) -> Check {
-        captured(self.request.is_some())
+    pub(super) fn asked(&self) -> Check {
+        self.behind.asked(self.recorded.chain.as_ref())
     }
 
-    /// Whether the principal named the holder in what she signed.
-    pub(super) fn holder_named(&self) -> bool {
-        self.request.as_ref().is_some_and(|request| request.request.holder.is_some())
+    /// Of the holder's name: the principal named it in what she signed, or the delegator in the link.
+    pub(super) fn holder_named(&self) -> Check {
+        match self.recorded.records.len() {
+            0 => Check::NotChecked,
+            1 => {
+                captured(self.behind.request.as_ref().is_some_and(|request| request.request.holder.is_some()))
+            }
+            count => self.recorded.signed(count - 1),
+        }
     }
 
-    /// Of what the holder's proof covers.
+    /// Of what the holder's proof covers, where the chain covers the act.
     pub(super) fn proven(&self) -> Check {
-        captured(self.proof.is_some())
+        let all = [Part::Time, Part::Keys, Part::Orders, Part::Scope, Part::Proof];
+        captured(all.into_iter().all(|part| self.holds(part)))
     }
 
-    /// Whether the arguments were there to be checked against the scope.
-    pub(super) fn within_scope(&self) -> bool {
-        self.proof.as_ref().is_some_and(|proof| proof.arguments_checked)
+    /// Whether a check of the act was made and holds.
+    pub(super) fn holds(&self, part: Part) -> bool {
+        self.held.contains(&part)
     }
-}
 
-fn captured(holds: bool) -> Check {
-    if holds { Check::VerifiedCaptured } else { Check::NotChecked }
+    fn fails(&self, failure: &Failure, decision: &Record, margin: &mut Margin) {
+        if !self.refused {
+            margin.failed(failure, decision.index);
+        }
+    }
 }
 
 impl Index {
@@ -75,182 +113,95 @@ impl Index {
         entry: &Entry,
         margin: &mut Margin,
     ) -> Result<Checked, LineageError> {
-        let mut checked = Checked::default();
         let refused = decision.text("verdict").as_deref() == Some("deny");
-        let Some(chain) = decision.text("chain") else { return Ok(checked) };
-        let Some(link) = self.link(&chain, decision.index, margin)? else {
-            if !refused {
-                margin.finding(
-                    "decision-delegation",
-                    Some(decision.index),
-                    "its delegation is not in the log",
-                );
+        let mut checked = Checked { refused, ..Checked::default() };
+        let Some(leaf) = decision.text("chain") else { return Ok(checked) };
+        let genesis = self.genesis()?;
+        let place = Place { run: entry.run, below: decision.index };
+        checked.recorded = self.chain_to(&leaf, Some(place), genesis.as_ref(), margin)?;
+        if !refused {
+            let text = match (checked.recorded.records.is_empty(), checked.recorded.elsewhere) {
+                (true, _) => Some("its delegation is not in the log".to_owned()),
+                (_, Some(index)) => Some(format!("its delegation @{index} is one of another run")),
+                _ => None,
+            };
+            if let Some(text) = text {
+                margin.finding("decision-delegation", Some(decision.index), text);
             }
-            return Ok(checked);
-        };
-        if link.entry.as_ref().is_none_or(|linked| linked.run != entry.run) && !refused {
-            let text = format!("its delegation @{} is one of another run", link.index);
-            margin.finding("decision-delegation", Some(decision.index), text);
         }
-        checked.delegation = self.check_delegation(&link, &chain, margin)?;
-        if let Some(delegation) = &checked.delegation {
-            let delegation = delegation.clone();
-            self.check_request(&link, &delegation, decision, &mut checked, margin)?;
-            check_act(decision, &delegation, refused, &mut checked, margin);
+        checked.behind = self.behind(&checked.recorded, genesis.as_ref(), margin)?;
+        self.check_revocations(decision, margin)?;
+        if let Some(chain) = checked.chain().cloned() {
+            checked.knowledge = self.knowledge(&chain, Until::below(decision.index), margin)?;
+            check_act(decision, &chain, &mut checked, margin);
         }
-        checked.link = Some(link);
         Ok(checked)
     }
 
-    /// The entry of a delegation below a position, by token digest.
-    fn link(&self, digest: &str, below: u64, margin: &mut Margin) -> Result<Option<Record>, LineageError> {
-        let found: Option<At> = self.read(|db, _| {
-            db.prepare_cached(
-                "SELECT idx, leaf FROM delegations WHERE digest = ?1 AND idx < ?2 ORDER BY idx DESC LIMIT 1",
-            )?
-            .query_row(params![digest, sql(below)], at)
-            .optional()
-        })?;
-        found.map_or(Ok(None), |at| self.expect(at, margin))
-    }
-
-    fn check_delegation(
-        &self,
-        link: &Record,
-        digest: &str,
-        margin: &mut Margin,
-    ) -> Result<Option<Delegation>, LineageError> {
-        let genesis = self.record(1)?;
-        let issuer_key = genesis.value("issuer_key").and_then(|key| Jwk::parse(&key).ok());
-        let (Some(issuer), Some(key), Some(token)) = (genesis.text("issuer"), issuer_key, link.text("token"))
-        else {
-            margin
-                .left_out
-                .push("the check of the delegation: its token or the issuer's key is closed".into());
-            return Ok(None);
-        };
-        let of_tenant = |delegation: &Delegation| match genesis.text("tenant") {
-            Some(tenant) => chain::of_tenant(&delegation.root, &tenant),
-            None => Ok(()),
-        };
-        let checked = chain::delegation(&token, &issuer, &key)
-            .and_then(|delegation| of_tenant(&delegation).map(|()| delegation));
-        match checked {
-            Ok(delegation) if delegation.digest == digest => Ok(Some(delegation)),
-            Ok(_) => {
-                margin.finding("delegation-digest", Some(link.index), "its token has another digest");
-                Ok(None)
-            }
-            Err(failure) => {
-                margin.finding(failure.step.name(), Some(link.index), failure.text);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Checks the principal's own signature, where there is one.
-    fn check_request(
-        &self,
-        link: &Record,
-        delegation: &Delegation,
-        decision: &Record,
-        checked: &mut Checked,
-        margin: &mut Margin,
-    ) -> Result<(), LineageError> {
-        let Source::KeyRequest { kid, digest, .. } = &delegation.root.source else { return Ok(()) };
-        let Some(token) = link.text("request") else {
-            margin.finding(
-                "request-missing",
-                Some(link.index),
-                "the principal's signed request is not there",
-            );
+    /// A decision names the last log-level entry before it: it overlooked none.
+    fn check_revocations(&self, decision: &Record, margin: &mut Margin) -> Result<(), LineageError> {
+        let Some(used) = decision.value("revocations").and_then(|value| value.get("index")?.as_u64()) else {
             return Ok(());
         };
-        let registered = self.registered(kid, link.index, margin)?;
-        let look_up = |thumbprint: &str| {
-            let known = registered.as_ref().filter(|known| known.thumbprint == thumbprint)?;
-            Some((known.principal.clone(), known.key.clone()))
-        };
-        let request = chain::root_request(&token, &delegation.root.issuer, look_up)
-            .and_then(|request| chain::within_request(delegation, &request).map(|()| request));
-        match request {
-            Ok(request) if request.digest == *digest => checked.request = Some(request),
-            Ok(_) => margin.finding(
-                "request-malformed",
-                Some(link.index),
-                "the delegation names another request than the one recorded with it",
-            ),
-            Err(failure) => margin.finding(failure.step.name(), Some(link.index), failure.text),
-        }
-        let still = self.registered(kid, decision.index, margin)?.is_some();
-        if !still && decision.text("verdict").as_deref() == Some("allow") {
-            margin.finding(
-                "principal-retired",
-                Some(decision.index),
-                "the principal's key was not registered any more when this was decided",
+        let last = self.read(|db, _| last_log_level(db, decision.index))?;
+        if last.is_some_and(|last| last != used) && decision.text("verdict").as_deref() == Some("allow") {
+            let text = format!(
+                "it took the log into account up to @{used}, not up to the last entry about the log before it"
             );
+            margin.finding("decision-revocations", Some(decision.index), text);
         }
-        checked.registered = registered;
         Ok(())
-    }
-
-    /// The key with this thumbprint, if it is registered at a position.
-    fn registered(
-        &self,
-        thumbprint: &str,
-        below: u64,
-        margin: &mut Margin,
-    ) -> Result<Option<Registered>, LineageError> {
-        let found: Option<At> = self.read(|db, _| {
-            db.prepare_cached(
-                "SELECT idx, leaf FROM keys WHERE thumbprint = ?1 AND idx < ?2 ORDER BY idx DESC LIMIT 1",
-            )?
-            .query_row(params![thumbprint, sql(below)], at)
-            .optional()
-        })?;
-        let Some(at) = found else { return Ok(None) };
-        let Some(record) = self.expect(at, margin)? else { return Ok(None) };
-        if record.text("change").as_deref() != Some("principal-registered") {
-            return Ok(None);
-        }
-        let key = record.value("key").and_then(|key| Jwk::parse(&key).ok());
-        let Some((principal, key)) = record.typed::<Principal>("principal").zip(key) else { return Ok(None) };
-        if key.thumbprint() != thumbprint {
-            margin.finding("key-thumbprint", Some(record.index), "its thumbprint is not that of its key");
-            return Ok(None);
-        }
-        Ok(Some(Registered { thumbprint: thumbprint.to_owned(), index: record.index, principal, key }))
     }
 }
 
-fn check_act(
-    decision: &Record,
-    delegation: &Delegation,
-    refused: bool,
-    checked: &mut Checked,
-    margin: &mut Margin,
-) {
-    let parts = (
-        decision.text("tool"),
-        decision.text("args_digest"),
-        decision.id("act_id"),
-        decision.number("decided_at_ms"),
-        decision.text("pop"),
-    );
-    let (Some(tool), Some(args_digest), Some(act_id), Some(at_ms), Some(pop)) = parts else {
-        if !refused {
-            margin.left_out.push("the check of the proof of possession: what it is about is closed".into());
+/// The steps of an act under a chain (format §6), each as far as what it is about is open.
+fn check_act(decision: &Record, chain: &Chain, checked: &mut Checked, margin: &mut Margin) {
+    let closed = |what: &str, checked: &Checked, margin: &mut Margin| {
+        if !checked.refused {
+            margin.left_out.push(format!("the check of {what}: what it is about is closed"));
         }
-        return;
     };
+    let Some(at_ms) = decision.number("decided_at_ms") else {
+        return closed("times and revocations", checked, margin);
+    };
+    match checked.knowledge.with(|known| chain::in_force(chain, at_ms / 1_000, known)) {
+        Ok(()) => checked.held.extend([Part::Time, Part::Keys, Part::Orders]),
+        Err(failure) => {
+            // the steps before the one that failed hold
+            match failure.step {
+                Step::DelegationTime => {}
+                Step::PrincipalRetired => checked.held.extend([Part::Time]),
+                _ => checked.held.extend([Part::Time, Part::Keys]),
+            }
+            checked.fails(&failure, decision, margin);
+        }
+    }
+    let Some(tool) = decision.text("tool") else { return closed("the scope", checked, margin) };
     let args: Option<Map<String, Value>> = decision
         .exact("args")
         .and_then(|exact| json::parse_i_json(exact.as_bytes()).ok())
         .and_then(|args| args.as_object().cloned());
-    let act = Act { tool: &tool, args: args.as_ref(), args_digest: &args_digest, act_id, at_ms };
-    match chain::act(delegation, &pop, &act) {
-        Ok(proof) => checked.proof = Some(proof),
-        Err(_) if refused => {}
-        Err(failure) => margin.finding(failure.step.name(), Some(decision.index), failure.text),
+    match chain::covered(chain, &tool, args.as_ref()) {
+        Ok(arguments_checked) => {
+            checked.held.insert(Part::Scope);
+            checked.held.extend(arguments_checked.then_some(Part::Arguments));
+        }
+        Err(failure) => checked.fails(&failure, decision, margin),
     }
+    let parts = (decision.text("args_digest"), decision.id("act_id"), decision.text("pop"));
+    let (Some(args_digest), Some(act_id), Some(pop)) = parts else {
+        return closed("the proof of possession", checked, margin);
+    };
+    let act = Act { tool: &tool, args: args.as_ref(), args_digest: &args_digest, act_id, at_ms };
+    match chain::possession(chain, &pop, &act) {
+        Ok(_) => checked.held.extend([Part::Proof]),
+        Err(failure) => checked.fails(&failure, decision, margin),
+    }
+}
+
+fn last_log_level(db: &Connection, below: u64) -> rusqlite::Result<Option<u64>> {
+    let Some(run) = run_row(db, &id::LOG_LEVEL)? else { return Ok(None) };
+    db.prepare_cached("SELECT idx FROM chain WHERE run = ?1 AND idx < ?2 ORDER BY idx DESC LIMIT 1")?
+        .query_row(params![run, sql(below)], |row| unsigned(row, 0))
+        .optional()
 }

@@ -1,43 +1,106 @@
 //! What the evidence about one action does not prove (DESIGN §3, invariant 11), in sentences.
 
-use evidence::delegation::Source;
+use evidence::delegation::{Link, Source};
+use evidence::label::Assurance;
+use verify::chain::Chain;
 
-use super::checks::Checked;
-use super::{Committed, assurance};
+use super::checks::{Checked, Part};
+use super::{Committed, RevocationsPart};
 use crate::answer::Fact;
+use crate::query::assurance;
 use crate::record::Record;
 
+/// Everything that the answer is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) decision: &'a Record,
+    pub(super) finished: Option<&'a Record>,
+    pub(super) started: Option<&'a Record>,
+    pub(super) checked: &'a Checked,
+    pub(super) committed: &'a Committed,
+    pub(super) revocations: &'a RevocationsPart,
+}
+
 /// The sentences that apply, the most important first.
-pub(super) fn not_proven(
-    decision: &Record,
-    finished: Option<&Record>,
-    started: Option<&Record>,
-    checked: &Checked,
-    committed: &Committed,
-) -> Vec<String> {
-    let mut limits = person(decision, checked);
-    limits.extend(act(decision, checked));
-    limits.extend(agent(decision, started));
-    limits.extend(outcome(decision, finished));
-    limits.extend(log(decision, committed));
+pub(super) fn not_proven(told: &Told<'_>) -> Vec<String> {
+    let mut limits = doubt(told);
+    limits.extend(person(told.decision, told.checked));
+    limits.extend(holders(told.checked));
+    limits.extend(act(told.decision, told.checked));
+    limits.extend(agent(told.decision, told.started));
+    limits.extend(outcome(told.decision, told.finished));
+    limits.extend(log(told.decision, told.committed));
     limits
 }
 
+/// What has been learnt since, and what only a review can settle.
+fn doubt(told: &Told<'_>) -> Vec<String> {
+    let revoked = told.revocations.now.iter().filter(|row| row.in_doubt).map(|row| {
+        format!(
+            "That the authority still stood: it was revoked later (@{}), with effect from before this act, which is in \
+             doubt.",
+            row.index
+        )
+    });
+    let glass = super::links::break_glass(told.checked).map(|_| {
+        "That there was an emergency: the person broke the glass on its own authority, and the review is open.".to_owned()
+    });
+    revoked.chain(glass).collect()
+}
+
 fn person(decision: &Record, checked: &Checked) -> Vec<String> {
-    let sentence = match checked.delegation.as_ref().map(|delegation| &delegation.root.source) {
-        Some(Source::PeerCredentials { uid }) => format!(
+    let mut sentences = match checked.root().filter(|_| checked.chain().is_some()).map(|root| &root.source) {
+        Some(Source::PeerCredentials { uid }) => vec![format!(
             "Which person is behind it: the operating system vouches for user id {uid} of the process and for nothing \
              else, so the person is inferred."
-        ),
-        Some(Source::KeyRequest { kid, .. }) => format!(
-            "That the person used the key `{kid}`: whoever can read its file can sign with it, and an agent of the same \
-             user can."
-        ),
-        None => "On whose authority it was done: no delegation of it could be checked.".to_owned(),
+        )],
+        Some(Source::KeyRequest(request)) => vec![key_of_a_person(&request.kid)],
+        Some(Source::Mandate { mandate, request }) => vec![
+            format!(
+                "That the person wanted this: a machine asked for the root with the key `{}`, under a standing authority, \
+                 and nobody was asked in person.",
+                request.kid
+            ),
+            key_of_a_person(&mandate.kid),
+        ],
+        None => vec!["On whose authority it was done: no delegation of it could be checked.".to_owned()],
     };
-    let mut sentences = vec![sentence];
     if assurance(decision, "holder").is_some_and(|label| label.as_str() == "inferred") {
         sentences.push("Which program holds the agent's key: the holder's name is inferred.".to_owned());
+    }
+    sentences
+}
+
+fn key_of_a_person(kid: &str) -> String {
+    format!(
+        "That the person used the key `{kid}`: whoever can read its file can sign with it, and an agent of the same user \
+         can."
+    )
+}
+
+/// What the links below the root say of their holders.
+fn holders(checked: &Checked) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let vouched: Vec<String> = checked
+        .recorded
+        .claims
+        .iter()
+        .skip(1)
+        .map(Link::holder)
+        .filter(|holder| holder.asr == Assurance::DelegatorAsserted.as_str())
+        .map(|holder| format!("`{}`", holder.id))
+        .collect();
+    if !vouched.is_empty() {
+        sentences.push(format!(
+            "That {} is who it is called: only the delegator vouches for the name.",
+            vouched.join(", ")
+        ));
+    }
+    if checked.chain().is_some_and(Chain::shares_key) {
+        sentences.push(
+            "Which of the holders acted: links of the chain are bound to one key, and nobody can tell their holders apart."
+                .to_owned(),
+        );
     }
     sentences
 }
@@ -56,8 +119,8 @@ fn act(decision: &Record, checked: &Checked) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if checked.delegation.is_some()
-        && !checked.within_scope()
+    if checked.chain().is_some()
+        && !checked.holds(Part::Arguments)
         && decision.text("verdict").as_deref() == Some("allow")
     {
         sentences.push(

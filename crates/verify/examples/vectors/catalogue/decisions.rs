@@ -242,7 +242,23 @@ fn scopes() -> Vec<Vector> {
     let call = large.log.call(READ, json!({"offset": 9_007_199_254_740_992_u64}));
     // one more than JCS could write
     decide(&mut large, &call, |_| {}, |entry| entry.raw("args", r#"{"offset":9007199254740993}"#));
+    let mut inexact = Scene::delegated();
+    let call = inexact.log.call(READ, json!({"offset": 0.1}));
+    // JCS writes both alike
+    decide(&mut inexact, &call, |_| {}, |entry| entry.raw("args", r#"{"offset":0.1000000000000000055}"#));
+    let mut respelled = Scene::delegated();
+    let call = respelled.log.call(READ, json!({"offset": 1, "path": "/srv"}));
+    decide(&mut respelled, &call, |_| {}, |entry| entry.raw("args", r#"{"path":"\u002fsrv", "offset":1.0}"#));
+    let (respelled, respelled_parts) = respelled.close();
     vec![
+        one("scope-inexact", "A number that two readers could read differently.", inexact, 6, "scope"),
+        super::verified(
+            "arguments-respelled",
+            "Arguments in another order and another spelling than those that the proof was made for.",
+            &respelled,
+            &respelled_parts,
+            &[],
+        ),
         one("scope-tool", "A tool of a server that the delegation does not name.", tool, 6, "scope"),
         one(
             "scope-argument",

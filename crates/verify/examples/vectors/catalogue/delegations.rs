@@ -1,13 +1,13 @@
 //! Step 10: delegations and the requests behind them. No act relies on any of these, so that each shows alone.
 
 use evidence::Scope;
-use evidence::delegation::{Root, RootRequest, Source};
+use evidence::delegation::{Named, Root, RootRequest, Source};
 use evidence::jws;
 use evidence::principal::PrincipalKind;
 use serde_json::{Map, Value, json};
 use testkit::{Draft, resigned, source_of};
 
-use super::{READ, Scene, Vector, at, failed};
+use super::{READ, Scene, Vector, at, failed, with_signature_of};
 
 pub(super) fn vectors() -> Vec<Vector> {
     [roots(), claims(), scopes(), requests(), bindings(), holders()].into_iter().flatten().collect()
@@ -129,10 +129,10 @@ fn changed_request(place: &str, value: Value) -> Scene {
         let request = scene.log.root_request(&scene.run, &scene.person).sign(&scene.person.key);
         let asked = resigned(&request, jws::ROOT_REQUEST, &scene.person.key, place, value);
         let source = match source_of(&request) {
-            Source::KeyRequest { kid, jti, .. } => {
-                Source::KeyRequest { kid, jti, digest: testkit::token_digest(&asked) }
+            Source::KeyRequest(named) => {
+                Source::KeyRequest(Named { digest: testkit::token_digest(&asked), ..named })
             }
-            other @ Source::PeerCredentials { .. } => other,
+            other => other,
         };
         let token = scene.log.root_delegation(&scene.run, source).sign(&scene.log.issuer_key);
         draft.with("token", &json!(token)).without("digest").with("request", &json!(asked))
@@ -221,13 +221,6 @@ fn scopes() -> Vec<Vector> {
     ]
 }
 
-/// A token with another token's signature.
-fn with_signature_of(token: &str, other: &str) -> String {
-    let (input, _) = token.rsplit_once('.').unwrap_or_default();
-    let (_, signature) = other.rsplit_once('.').unwrap_or_default();
-    format!("{input}.{signature}")
-}
-
 fn requests() -> Vec<Vector> {
     let null = recorded(|_, draft| draft.with("request", &serde_json::Value::Null));
     let absent = recorded(|_, draft| draft.without("request"));
@@ -311,6 +304,7 @@ fn bindings() -> Vec<Vector> {
             root.exp += 331;
         },
     );
+    let (late, late_parts) = late.close();
     let impersonated = issued(|_| {}, |root| root.principal.sub = "bob".into());
     let tenant = issued(|request| request.tenant = "other".into(), |_| {});
     let purpose = issued(|_| {}, |root| root.purpose = "something else".into());
@@ -337,11 +331,12 @@ fn bindings() -> Vec<Vector> {
             deeper,
             "request-binding",
         ),
-        one(
+        failed(
             "binding-late",
             "The delegation was issued long after the request ended.",
-            late,
-            "request-binding",
+            &late,
+            &late_parts,
+            &[at(5, "issuance-not-shown"), at(5, "request-binding")],
         ),
         one(
             "binding-principal",

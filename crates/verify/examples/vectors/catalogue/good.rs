@@ -1,15 +1,15 @@
 //! Bundles that verify, each with one thing that makes it different.
 
+use evidence::Kind;
 use evidence::cbor::Encoder;
 use evidence::id;
 use evidence::jws::Jwk;
 use evidence::principal::PrincipalKind;
-use evidence::{Kind, Scope};
 use serde_json::{Map, Value, json};
 use testkit::{Draft, LogBuilder, Parts, signing_key, source_of};
 use tlog::note::VerifierKey;
 
-use super::{Expected, Scene, Vector, at, verified, whole};
+use super::{Expected, Scene, Vector, at, scope, verified, whole};
 
 pub(super) fn vectors() -> Vec<Vector> {
     [
@@ -139,10 +139,6 @@ fn constrained() -> Vec<Vector> {
             &[at(6, "withheld"), at(6, "scope-args-withheld")],
         ),
     ]
-}
-
-fn scope(tools: &Value) -> Scope {
-    Scope::parse(tools).unwrap_or_else(|_| Scope::server("stdio:none"))
 }
 
 fn runs() -> Vec<Vector> {

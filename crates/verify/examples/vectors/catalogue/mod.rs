@@ -1,13 +1,18 @@
 //! All vectors, by the step of format §10 that they are about.
 
+mod chains;
+mod children;
 mod container;
 mod decisions;
 mod delegations;
 mod good;
 mod log;
+mod mandates;
+mod orders;
 mod outcomes;
 mod runs;
 
+use evidence::Scope;
 use serde_json::{Value, json};
 use testkit::{Call, LogBuilder, Parts, Person, TestRun};
 
@@ -18,7 +23,7 @@ const READ: &str = "stdio:fs#read_file";
 /// The policy that most decisions are under.
 const POLICY: &str = "@id(\"default\")\npermit(principal, action, resource);\n";
 /// Codes of severity `note`; all others are errors.
-const NOTES: [&str; 14] = [
+const NOTES: [&str; 21] = [
     "log-key-captured",
     "unwitnessed",
     "entry-uninterpreted",
@@ -33,6 +38,13 @@ const NOTES: [&str; 14] = [
     "outcome-open",
     "revocations-withheld",
     "policy-withheld",
+    "child-not-shown",
+    "issuance-not-shown",
+    "in-doubt",
+    "key-reused",
+    "break-glass",
+    "counter-hole",
+    "order-withheld",
 ];
 
 /// A finding that is expected: its log index, where it has one, and its code.
@@ -84,8 +96,12 @@ pub(crate) fn all() -> Vec<Vector> {
         container::vectors(),
         log::vectors(),
         runs::vectors(),
+        children::vectors(),
+        mandates::vectors(),
         delegations::vectors(),
+        chains::vectors(),
         decisions::vectors(),
+        orders::vectors(),
         outcomes::vectors(),
     ]
     .into_iter()
@@ -130,6 +146,18 @@ fn vector(
     }
     let log_keys = vec![log.vkey().to_string()];
     Vector { name, description, bundle, log_keys, pin_keys: Vec::new(), verdict, findings }
+}
+
+/// A scope; one that includes nothing asked for where this is none.
+fn scope(tools: &Value) -> Scope {
+    Scope::parse(tools).unwrap_or_else(|_| Scope::server("stdio:none"))
+}
+
+/// A token with another token's signature.
+fn with_signature_of(token: &str, other: &str) -> String {
+    let (input, _) = token.rsplit_once('.').unwrap_or_default();
+    let (_, signature) = other.rsplit_once('.').unwrap_or_default();
+    format!("{input}.{signature}")
 }
 
 /// A finding at an index.

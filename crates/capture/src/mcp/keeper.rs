@@ -1,0 +1,80 @@
+//! Keeping the lease of a run: taking it again whenever it was lost, until the server says that the run is over.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::run::Run;
+use crate::client::{Client, ClientError, Lease};
+use crate::limits::{RETRY_FIRST, RETRY_MAX};
+
+/// The way to the server at this moment.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    /// The lease is held.
+    Up(Client),
+    /// It is not, and this is why; the keeper tries to get it back.
+    Down(ClientError),
+    /// The server says that the run is over. It still takes late outcomes.
+    Ended(Client, ClientError),
+}
+
+/// Holds the lease for as long as the run is open, and takes it again whenever it was lost.
+pub(super) async fn keep(run: Arc<Run>, mut lease: Lease) {
+    loop {
+        let lost = loop {
+            if let Err(error) = lease.held().await {
+                break error;
+            }
+        };
+        tracing::warn!(error = %lost, "the lease of the run is lost; calls are refused until it is back");
+        run.link_is(Link::Down(run.unreachable(&lost)));
+        match reconnect(&run).await {
+            (client, Ok(again)) => {
+                lease = again;
+                run.is_reached();
+                run.link_is(Link::Up(client));
+                run.report_gap_soon();
+            }
+            (client, Err(over)) => {
+                tracing::warn!(error = %over, "the run is over; every further call is refused");
+                run.link_is(Link::Ended(client, over));
+                return;
+            }
+        }
+    }
+}
+
+/// Takes the lease again, trying until the server is there; an error when the run is over.
+async fn reconnect(run: &Run) -> (Client, Result<Lease, ClientError>) {
+    let mut pause = RETRY_FIRST;
+    loop {
+        match retake(run).await {
+            Ok((client, Err(error))) if !is_over(&error) => {
+                tracing::debug!(%error, "the lease could not be taken yet");
+                drop(client);
+            }
+            Ok(settled) => return settled,
+            Err(why) => tracing::debug!(why, "the deeds server cannot be reached yet"),
+        }
+        pause = wait(pause).await;
+    }
+}
+
+async fn retake(run: &Run) -> Result<(Client, Result<Lease, ClientError>), String> {
+    let socket = run.setting.server().await?;
+    let client = Client::connect(socket).await.map_err(|error| error.to_string())?;
+    let lease = client.lease(&run.id, run.stream).await;
+    Ok((client, lease))
+}
+
+/// Sleeps, and says how long to sleep the next time.
+pub(super) async fn wait(pause: Duration) -> Duration {
+    sleep(pause).await;
+    (pause * 2).min(RETRY_MAX)
+}
+
+fn is_over(error: &ClientError) -> bool {
+    matches!(error.code(), Some("run-unknown" | "run-ended"))
+}

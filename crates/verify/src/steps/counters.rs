@@ -1,0 +1,44 @@
+//! Step 11, last part: holders count their proofs, so a proof that the log does not have leaves a hole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::Kind;
+use serde_json::Value;
+
+use crate::chain;
+use crate::finding::{Code, Findings};
+use crate::items::{Items, Seen};
+use crate::steps::manifests;
+
+/// What a decision says of a proof whose counter is used up.
+const USED: [&str; 2] = ["verified", "signed"];
+
+/// Step 11, counters: of every run that has an end.
+pub(crate) fn check(items: &Items<'_>, findings: &mut Findings) {
+    let manifests = manifests::of_runs(items);
+    let mut counters: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
+    for (seen, entry) in items.of_kind(Kind::Decided) {
+        if !manifests.contains_key(&entry.run) || !is_used(seen) {
+            continue;
+        }
+        let token = seen.text("pop").unwrap_or_default();
+        if let Ok((signed, pop)) = chain::parse_pop(&token) {
+            let of = (entry.run, signed.kid().to_owned(), pop.audience);
+            counters.entry(of).or_default().insert(pop.counter);
+        }
+    }
+    for ((run, ..), used) in counters {
+        // counters are a set from 0 on, without holes, if as many are there as the highest says
+        let whole = used.last().is_none_or(|highest| *highest == used.len() as u64 - 1);
+        if let (Some(manifest), false) = (manifests.get(&run), whole) {
+            let text = "the holder counted proofs that the run does not have: what they asked for was refused \
+                        unrecorded, or left out";
+            findings.at(manifest.index, Code::CounterHole, text);
+        }
+    }
+}
+
+fn is_used(seen: &Seen<'_>) -> bool {
+    let credential = seen.value("credential").unwrap_or_default();
+    credential.get("pop").and_then(Value::as_str).is_some_and(|pop| USED.contains(&pop))
+}
