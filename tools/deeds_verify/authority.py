@@ -432,6 +432,8 @@ def check_policy(audit: Audit, item: Item, policies: list) -> None:
 def step_11_counters(audit: Audit) -> None:
     """§10 step 11: what a holder counted, the log of a run that is over has."""
     used: dict = {}  # run → (kid, aud) → counters
+    withheld = {item.entry.run for item in audit.of_kind(5) for name in ("pop", "credential")
+                if not item.opened(name) and not item.lacks(name)}
     for item in audit.of_kind(5):
         credential = item.value("credential")
         if not isinstance(credential, dict) or credential.get("pop") not in ("verified", "signed"):
@@ -443,7 +445,7 @@ def step_11_counters(audit: Audit) -> None:
         used.setdefault(item.entry.run, {}).setdefault(pop.user, set()).add(pop.counter)
     for run, users in used.items():
         manifest = next((item for item in audit.runs[run].get(0, []) if item.entry.kind == 15), None)
-        if run != LOG_LEVEL and manifest and any(len(seen) <= max(seen) for seen in users.values()):
+        if run != LOG_LEVEL and manifest and run not in withheld and any(len(seen) <= max(seen) for seen in users.values()):
             audit.find("counter-hole", manifest.index, "a holder counted a proof that the run does not show")
 
 
@@ -475,14 +477,21 @@ def check_order(audit: Audit, item: Item, typ: str) -> None:
         audit.find("order-malformed", item.index, str(error))
         return
     row = audit.registered(order.jws.kid, item.index)
-    if row is None:
-        audit.find("order-key", item.index, "the key of the order is not registered at this index")
+    if row is None or is_revoked_signer(audit, item, row):
+        audit.find("order-key", item.index, "the key of the order is not registered at this index, or its principal revoked")
     else:
         audit.label(item, "order", row, order.jws.kid)
         if not order.jws.signed_by(row[3]):
             audit.find("order-signature", item.index, "the order is not signed by the registered key")
     if any(item.opened(name) and not same(item.value(name), said) for name, said in order.says.items()):
         audit.find("order-binding", item.index, "the order says something else")
+
+
+def is_revoked_signer(audit: Audit, item: Item, row: tuple) -> bool:
+    """Whether the principal of a key was revoked, as a principal, before an order."""
+    mark = revoked_mark("principal", {name: row[2].get(name) for name in ("iss", "sub")}) if isinstance(row[2], dict) else None
+    return any(index < item.index and eff * 1000 <= item.entry.observed_ms
+               for index, eff in read_orders(audit).revocations.get(mark, []))
 
 
 def step_12_policies(audit: Audit) -> None:

@@ -176,6 +176,10 @@ pub struct WrapOptions {
     pub delegation: Option<DelegationSource>,
     /// Refuses calls that present no delegation of their own in `_meta`.
     pub require_delegation: bool,
+    /// The run that handed `delegation` over, where several could have.
+    pub parent: Option<String>,
+    /// Names of environment variables that are ours: the wrapped server does not get them.
+    pub own_variables: Vec<String>,
     /// Signs root requests; without it the uid of this process vouches.
     pub root_request: Option<RootRequest>,
     /// Tools asked for; nothing means every tool of the alias.
@@ -239,7 +243,7 @@ where
 {
     // From here on the log knows of the run: whatever fails below ends it with a reason.
     let run = own::Own::open(&options).await?;
-    let child = match child::spawn(&options.command) {
+    let child = match child::spawn(&options.command, &options.own_variables) {
         Ok(child) => child,
         Err(error) => {
             run.end("not-started").await;

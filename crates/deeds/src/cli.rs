@@ -261,3 +261,33 @@ impl Cli {
         flags
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_that_begins_with_a_hyphen_is_no_option() {
+        let digest = format!("-u{}", "A".repeat(41));
+        for line in [
+            "did D",
+            "did D --from 2h",
+            "allowed D",
+            "allowed --at 2h D",
+            "delegations D",
+            "revoke D --why x",
+            "revoke --why x D",
+            "principal retire D",
+            "delegate --new-key --mandate D -o x",
+            "verify --pin-key D x.deeds",
+        ] {
+            let line = format!("deeds {}", line.replace('D', &digest));
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in
+            ["did --frm 2h", "allowed -x", "revoke tenant --whi x", "revoke --whi x", "principal retire -x"]
+        {
+            assert!(Cli::try_parse_from(format!("deeds {line}").split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -254,8 +254,18 @@ fn ago(text: &str) -> Option<u64> {
     u64::try_from(duration.as_millis()).ok()
 }
 
+/// A word of the command line that may be a digest or a thumbprint, which may begin with `-`. What else does is an option
+/// that was misspelt.
+pub(crate) fn word(text: &str) -> Result<String, String> {
+    if text.starts_with('-') && base64url::decode_32(text).is_none() {
+        return Err(format!("`{}` is no option of this command, and no name begins with `-`", shown(text)));
+    }
+    Ok(text.to_owned())
+}
+
 /// Whether a text can be the name of a principal or holder.
 fn name(text: &str) -> Result<(), String> {
+    word(text)?;
     if text.is_empty() || text.len() > WHO_MAX_BYTES || text.chars().any(char::is_control) {
         return Err(format!("`{}` cannot be a name: 1 to {WHO_MAX_BYTES} printable bytes", shown(text)));
     }
@@ -319,6 +329,18 @@ mod tests {
         assert_eq!(["90s", "15m", "30d"].map(str::parse), [Ok(Span(90)), Ok(Span(900)), Ok(Span(2_592_000))]);
         for wrong in ["", "0s", "15", "m", "1w", "-1h"] {
             assert!(wrong.parse::<Span>().unwrap_err().contains("`15m`"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_digest_may_begin_with_a_hyphen_and_nothing_else() {
+        let digest = format!("-{}", "A".repeat(42));
+        assert_eq!(word(&digest), Ok(digest.clone()));
+        assert_eq!(digest.parse(), Ok(Who::Name(digest.clone())));
+        assert_eq!(digest.parse(), Ok(MandateName::Digest(digest)));
+        for wrong in ["-x", "--frm", "-"] {
+            assert!(word(wrong).unwrap_err().contains("no option"), "{wrong}");
+            assert!(wrong.parse::<Who>().is_err() && wrong.parse::<MandateName>().is_err(), "{wrong}");
         }
     }
 

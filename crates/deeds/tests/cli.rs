@@ -70,6 +70,7 @@ fn help_teaches_every_command() {
         "policy check",
         "policy activate",
         "status",
+        "reindex",
         "demo",
     ] {
         let mut args: Vec<&str> = command.split_whitespace().collect();

@@ -363,6 +363,28 @@ fn wraps_that_share_a_file_share_its_counter_also_over_a_restart() {
 }
 
 #[test]
+fn of_several_runs_that_could_have_handed_over_the_one_named_has() {
+    let data = with_chain();
+    let first = data.edr(&["--delegation", "lead.d"]);
+    let second = data.edr(&["--delegation", "lead.d"]);
+    let runs = data.json(&["runs"]);
+    // newest first; the root was issued in a run of its own, which wraps nothing
+    let mut of_lead = list(&runs, "runs").iter().filter(|run| run["holder"]["value"]["id"] == "lead");
+    let (latest, before) = (of_lead.next().unwrap()["run"].clone(), of_lead.next().unwrap()["run"].clone());
+    let parent_of = |wrap: &[&str], host: &str| {
+        let mut helper = data.edr(&[&["--delegation", "helper.d"], wrap].concat());
+        isolate(&mut helper, host).unwrap();
+        helper.close();
+        let acted = index(&did(&data, "helper")[0]);
+        data.json(&["authority", &format!("@{acted}")])["parent_run"]["value"].clone()
+    };
+    assert_eq!(parent_of(&[], "ws-11"), latest);
+    assert_eq!(parent_of(&["--parent", before.as_str().unwrap()], "ws-12"), before);
+    first.close();
+    second.close();
+}
+
+#[test]
 fn a_wrap_can_demand_that_each_call_presents_a_delegation() {
     let data = with_chain();
     let mut lead = data.edr(&["--delegation", "lead.d", "--require-delegation"]);

@@ -102,15 +102,37 @@ impl Scene {
         std::fs::write(files.join("plan.txt"), "plan\n").unwrap();
         let policy = data.path().join("policy");
         std::fs::create_dir(&policy).unwrap();
-        std::fs::write(policy.join("all.cedar"), "@id(\"all\") permit (principal, action, resource);\n").unwrap();
+        std::fs::write(policy.join("all.cedar"), "@id(\"all\") permit (principal, action, resource);\n")
+            .unwrap();
         data.json(&["policy", "activate", policy.to_str().unwrap()]);
         let scene = Self { data, files, server };
         scene.data.json(&["principal", "add", "maya", "--key", &scene.text("maya.key")]);
         let (all, read) = (scene.under(""), scene.under(""));
         scene.data.json(&[
-            "delegate", "--as", &scene.text("maya.key"), "--new-key", "--agent", "coordinator", "--max-depth", "3",
-            "--ttl", "1h", "--purpose", "prepare the meeting", "--tool", "stdio:files#read_text_file", "--arg", &read,
-            "--tool", "stdio:files#write_file", "--arg", &all, "--arg", "content=*", "-o", &scene.text("a.json"),
+            "delegate",
+            "--as",
+            &scene.text("maya.key"),
+            "--new-key",
+            "--agent",
+            "coordinator",
+            "--max-depth",
+            "3",
+            "--ttl",
+            "1h",
+            "--purpose",
+            "prepare the meeting",
+            "--tool",
+            "stdio:files#read_text_file",
+            "--arg",
+            &read,
+            "--tool",
+            "stdio:files#write_file",
+            "--arg",
+            &all,
+            "--arg",
+            "content=*",
+            "-o",
+            &scene.text("a.json"),
         ]);
         Some(scene)
     }
@@ -148,16 +170,34 @@ impl Scene {
     fn to_researcher(&self) -> Value {
         let (input, output) = (self.under("in"), self.under("out"));
         self.data.json(&[
-            "delegate", "--from", &self.text("a.json"), "--new-key", "--agent", "researcher", "--handoff",
-            "summarise what lies in `in`", "--tool", "stdio:files#read_text_file", "--arg", &input, "--tool",
-            "stdio:files#write_file", "--arg", &output, "--arg", "content=*", "-o", &self.text("b.json"),
+            "delegate",
+            "--from",
+            &self.text("a.json"),
+            "--new-key",
+            "--agent",
+            "researcher",
+            "--handoff",
+            "summarise what lies in `in`",
+            "--tool",
+            "stdio:files#read_text_file",
+            "--arg",
+            &input,
+            "--tool",
+            "stdio:files#write_file",
+            "--arg",
+            &output,
+            "--arg",
+            "content=*",
+            "-o",
+            &self.text("b.json"),
         ])
     }
 
     /// From the second agent, in Python, to the third: what lies in `in` may be read.
     fn to_reader(&self, researcher: &mut Agent) {
         let row = json!({"path": {"constraint_type": "path_under", "path": self.file("in")}});
-        let given = researcher.ask(&json!({"hand": "reader", "text": "read the minutes", "out": self.text("c.json"),
+        let given = researcher
+            .ask(&json!({"hand": "reader", "text": "read the minutes", "out": self.text("c.json"),
             "tools": {"stdio:files#read_text_file": row}}));
         assert_eq!(given["error"], false, "{given}");
         let wider = json!({"path": {"constraint_type": "path_under", "path": self.file("")}});
@@ -176,7 +216,7 @@ fn index(action: &Value) -> u64 {
     action["index"].as_u64().unwrap_or_else(|| panic!("{action}"))
 }
 
-fn is_allowed(action: &&Value) -> bool {
+fn is_allowed(action: &Value) -> bool {
     action["verdict"]["value"] == "allow"
 }
 
@@ -199,7 +239,7 @@ fn authority_is_handed_down_narrower_named_at_each_hop_and_taken_back_in_the_mid
     assert!(reader.call("write_file", &note).unwrap_err().contains("scope"));
     assert!(!Path::new(&scene.file("out/note.txt")).exists());
 
-    let act = scene.acts("reader").iter().find(is_allowed).map(index).unwrap();
+    let act = scene.acts("reader").iter().find(|action| is_allowed(action)).map(index).unwrap();
     check_authority(&scene, act);
     check_proof(&scene, act);
     check_replay(&scene, &mut researcher, &minutes);
@@ -217,13 +257,19 @@ fn check_authority(scene: &Scene, act: u64) {
     let links = authority["chain"].as_array().unwrap_or_else(|| panic!("{authority}"));
     let holders: Vec<&Value> = links.iter().map(|link| &link["holder"]["value"]["id"]).collect();
     assert_eq!(holders, ["coordinator", "researcher", "reader"], "{authority}");
-    let keys: std::collections::BTreeSet<&str> = links.iter().map(|link| link["key"].as_str().unwrap()).collect();
+    let keys: std::collections::BTreeSet<&str> =
+        links.iter().map(|link| link["key"].as_str().unwrap()).collect();
     assert_eq!(keys.len(), 3, "three keys: {authority}");
     assert!(links.iter().all(|link| link["holder"]["assurance"] == "delegator-asserted"), "{authority}");
     assert!(links.iter().all(|link| link["shares_key"] == false));
     assert_eq!(authority["principal"]["principal"]["value"]["sub"], "maya");
     let narrowed = |link: usize| links[link]["narrowed"].to_string();
-    assert!(narrowed(1).contains("/in") && narrowed(2).contains("write_file"), "{} {}", narrowed(1), narrowed(2));
+    assert!(
+        narrowed(1).contains("/in") && narrowed(2).contains("write_file"),
+        "{} {}",
+        narrowed(1),
+        narrowed(2)
+    );
     assert_eq!(authority["handoff"]["value"]["text"], "read the minutes", "{authority}");
     assert!(authority["parent_run"].to_string().len() > 30, "{authority}");
 }
@@ -232,7 +278,8 @@ fn check_authority(scene: &Scene, act: u64) {
 fn check_proof(scene: &Scene, act: u64) {
     let alone = tempfile::tempdir().unwrap();
     let file = alone.path().join("action.deeds");
-    let proven = scene.data.command().arg("prove").arg(format!("@{act}")).arg("-o").arg(&file).output().unwrap();
+    let proven =
+        scene.data.command().arg("prove").arg(format!("@{act}")).arg("-o").arg(&file).output().unwrap();
     assert!(proven.status.success(), "{}", String::from_utf8_lossy(&proven.stderr));
     let later = |program: &Path| {
         let mut command = Command::new("faketime");
@@ -264,10 +311,10 @@ fn check_proof(scene: &Scene, act: u64) {
 /// The same proof again, on the same connection and on another one: never a second act.
 fn check_replay(scene: &Scene, researcher: &mut Agent, args: &Value) {
     researcher.call("read_text_file", args).unwrap();
-    let before = scene.acts("researcher").iter().filter(is_allowed).count();
+    let before = scene.acts("researcher").iter().filter(|action| is_allowed(action)).count();
     let again = said(&researcher.ask(&json!({"again": true})));
     assert!(again.is_err(), "{again:?}");
-    assert_eq!(scene.acts("researcher").iter().filter(is_allowed).count(), before);
+    assert_eq!(scene.acts("researcher").iter().filter(|action| is_allowed(action)).count(), before);
 }
 
 /// The one in the middle is revoked from a moment on that has passed.
@@ -291,7 +338,7 @@ fn check_revoked(scene: &Scene, coordinator: &mut Mcp, researcher: &mut Agent, r
     let mut doubted: Vec<u64> = ["researcher", "reader"]
         .iter()
         .flat_map(|who| scene.acts(who))
-        .filter(|action| is_allowed(&action) && second(action) >= effective)
+        .filter(|action| is_allowed(action) && second(action) >= effective)
         .map(|action| index(&action))
         .collect();
     doubted.sort_unstable();
@@ -304,7 +351,13 @@ fn check_revoked(scene: &Scene, coordinator: &mut Mcp, researcher: &mut Agent, r
     });
     let at = jiff::Timestamp::from_second(i64::try_from(effective).unwrap()).unwrap().to_string();
     let revoked = scene.data.json(&[
-        "revoke", &key.unwrap().thumbprint(), "--effective", &at, "--why", "its key was copied", "--as",
+        "revoke",
+        &key.unwrap().thumbprint(),
+        "--effective",
+        &at,
+        "--why",
+        "its key was copied",
+        "--as",
         &scene.text("maya.key"),
     ]);
     let doubt = scene.data.json(&["doubt", &format!("@{}", revoked["index"])]);
@@ -326,7 +379,10 @@ fn check_manifests(scene: &Scene) {
     let runs = scene.data.json(&["runs"]);
     let of = |holder: &str| {
         let rows = runs["runs"].as_array().unwrap();
-        rows.iter().find(|row| row["holder"]["value"]["id"] == holder).unwrap_or_else(|| panic!("{runs}")).clone()
+        rows.iter()
+            .find(|row| row["holder"]["value"]["id"] == holder)
+            .unwrap_or_else(|| panic!("{runs}"))
+            .clone()
     };
     let id = |row: &Value| row["run"].as_str().or(row["run"]["value"].as_str()).unwrap().to_owned();
     let (first, second, third) = (of("coordinator"), of("researcher"), of("reader"));

@@ -45,8 +45,7 @@ const OPERATIONS: [Operation; 4] = [
 ];
 
 fn has_strace() -> bool {
-    let found =
-        Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     assert!(found || std::env::var("CI").as_deref() != Ok("true"), "`strace` is missing: run scripts/peers");
     if !found {
         eprintln!("SKIPPED: `strace` is not installed");
@@ -90,7 +89,9 @@ fn carried_out(mut command: Command, tracer: &mut Child) -> Output {
 
 fn is_running(data: &Data) -> bool {
     let pid = data.server_pid().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok() && !is_zombie(pid.as_raw_nonzero().get()))
+    pid.is_some_and(|pid| {
+        rustix::process::test_kill_process(pid).is_ok() && !is_zombie(pid.as_raw_nonzero().get())
+    })
 }
 
 fn is_zombie(pid: i32) -> bool {
@@ -125,17 +126,29 @@ fn command(data: &Data, operation: &str, round: u32) -> Command {
     let given = data.path().join("given.json");
     match operation {
         "delegate" => command
-            .args(["delegate", "--new-key", "--agent", &agent, "--tool", "stdio:fs#*", "--ttl", "15m", "--as"])
+            .args([
+                "delegate",
+                "--new-key",
+                "--agent",
+                &agent,
+                "--tool",
+                "stdio:fs#*",
+                "--ttl",
+                "15m",
+                "--as",
+            ])
             .arg(person)
             .arg("-o")
             .arg(given),
         "mandate" => command
             .args(["mandate", "--for", "rota", "--tool", "stdio:fs#*", "--purpose", &agent, "--as"])
             .arg(person),
-        "revoke" => {
-            command.args(["revoke", &revoked, "--what", "holder-key", "--why", "it was lost", "--as"]).arg(person)
+        "revoke" => command
+            .args(["revoke", &revoked, "--what", "holder-key", "--why", "it was lost", "--as"])
+            .arg(person),
+        "halt" => {
+            command.args(["halt", &agent, "--only", "agent", "--why", "it misbehaves", "--as"]).arg(person)
         }
-        "halt" => command.args(["halt", &agent, "--only", "agent", "--why", "it misbehaves", "--as"]).arg(person),
         other => panic!("{other}"),
     };
     command
@@ -247,7 +260,18 @@ fn a_delegation_file_that_is_being_replaced_is_the_old_or_the_new_one() {
     let data = prepared();
     let root = data.path().join("root.json");
     let mut first = data.command();
-    first.args(["--json", "delegate", "--new-key", "--agent", "a", "--max-depth", "2", "--tool", "stdio:fs#*", "--as"]);
+    first.args([
+        "--json",
+        "delegate",
+        "--new-key",
+        "--agent",
+        "a",
+        "--max-depth",
+        "2",
+        "--tool",
+        "stdio:fs#*",
+        "--as",
+    ]);
     assert!(first.arg(data.path().join("maya.key")).arg("-o").arg(&root).status().unwrap().success());
     let (mut old, mut new) = (0, 0);
     for step in ["openat", "write", "fsync", "fdatasync", "rename", "renameat", "renameat2", "close"] {
@@ -256,7 +280,12 @@ fn a_delegation_file_that_is_being_replaced_is_the_old_or_the_new_one() {
             std::fs::copy(&root, &file).unwrap();
             let before = std::fs::read(&file).unwrap();
             let mut traced = Command::new("strace");
-            traced.args(["-f", "-o", "/dev/null"]).args(inject(step, nth)).arg(DEEDS).arg("--data").arg(data.data());
+            traced
+                .args(["-f", "-o", "/dev/null"])
+                .args(inject(step, nth))
+                .arg(DEEDS)
+                .arg("--data")
+                .arg(data.data());
             traced.args(["delegate", "--new-key", "--agent", "b", "--tool", "stdio:fs#read_file", "--from"]);
             traced.arg(&root).arg("-o").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
             let survived = traced.status().unwrap().success();
@@ -277,6 +306,7 @@ fn a_delegation_file_that_is_being_replaced_is_the_old_or_the_new_one() {
     }
     eprintln!("{old} times the old file, {new} times the new one");
     assert!(old > 5 && new > 0, "{old} {new}");
-    let left: Vec<_> = std::fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     eprintln!("beside it: {left:?}");
 }

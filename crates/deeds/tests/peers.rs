@@ -182,3 +182,16 @@ fn the_second_verifier_agrees_on_every_vector() {
         eprintln!("{}", run(&["--flip", vectors.join(name).with_extension("deeds").to_str().unwrap()]));
     }
 }
+
+#[test]
+fn the_programs_in_python_pass_their_own_tests() {
+    let Some(python) = peer(PYTHON) else { return };
+    for tests in ["tools", "clients/python"] {
+        let mut suite = Command::new(&python);
+        suite.args(["-m", "unittest", "discover"]).current_dir(root().join(tests));
+        let output = suite.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{tests}: {text}");
+        assert!(!text.contains("Ran 0 tests"), "{tests}: {text}");
+    }
+}

@@ -24,7 +24,9 @@ use evidence::jws::{self, Jwk};
 use evidence::principal::PrincipalKind;
 use evidence::{Digest, Scope, Status};
 use measure::Times;
-use policy::{PolicyFile, PolicySet};
+use policy::{
+    ActionRequest, PolicyFile, PolicySet, RequestAgent, RequestDelegation, RequestPrincipal, Verdict,
+};
 use recorder::{
     Answer, Carrier, Client, Clock, Entropy, Keys, OpenRun, Opened, Outcome, Parts, Peer, Presented,
     Recorder, Registration, Request, Server,
@@ -153,10 +155,7 @@ impl Caller {
         }
         let key = holder(LINKS - 1);
         let opened = recorder.open_run(run_under(tokens, &key), PEER).await.unwrap();
-        let args = json!({
-            "host": "ws-01.corp.example", "reason": "IR-4711: beacon to 203.0.113.9", "ttl_minutes": 60,
-        });
-        Self { recorder: recorder.clone(), key, opened, args, counter: 0 }
+        Self { recorder: recorder.clone(), key, opened, args: arguments(), counter: 0 }
     }
 
     /// The next act, with its proof: the caller's part, which is not measured.
@@ -209,6 +208,10 @@ impl Caller {
         }
         times
     }
+}
+
+fn arguments() -> Value {
+    json!({"host": "ws-01.corp.example", "reason": "IR-4711: beacon to 203.0.113.9", "ttl_minutes": 60})
 }
 
 fn scope(depth: usize) -> Scope {
@@ -280,26 +283,72 @@ fn syncs(data: &Path, count: usize) -> Times {
     })
 }
 
+/// The policy's part alone, for an act as the callers make them.
+fn decisions(count: usize) -> Times {
+    let (set, args) = (policy(), arguments());
+    let (tools, holders) = ([format!("{SERVER}#isolate_host")], ["a", "b", "c"].map(str::to_owned));
+    let act = ActionRequest {
+        principal: RequestPrincipal {
+            kind: "human",
+            iss: "deeds://deeds.local/0011223344556677",
+            sub: "ana",
+            assurance: "issuer-asserted",
+            grade: "key-signed",
+        },
+        agent: RequestAgent { id: "responder", key: "thumbprint", assurance: "delegator-asserted" },
+        operation: "tools/call",
+        tool: &tools[0],
+        definition: None,
+        args: &args,
+        delegation: RequestDelegation {
+            leaf: "leaf",
+            depth: 2,
+            max_depth: 8,
+            tools: &tools,
+            holders: &holders,
+            expires_ms: 1_800_000_000_000,
+            txn: "01890a5d-ac96-774b-bcce-b302099a8063",
+            purpose: Some("contain the infection of IR-4711"),
+        },
+        run: "01890a5d-ac96-774b-bcce-b302099a8057",
+        now_ms: 1_790_000_000_000,
+        root: None,
+    };
+    assert_eq!(set.decide(&act).verdict, Verdict::Allow);
+    measure::time(count / 10, count, || set.decide(&act))
+}
+
 /// `clients` callers at once, each in a closed loop: the next act after the outcome of the last is durable.
-async fn closed_loop(recorder: &Recorder, person: &SigningKey, clients: usize, acts: usize) -> Times {
+/// Gives the times of `begin`, and how many acts a second were begun and finished.
+async fn closed_loop(recorder: &Recorder, person: &SigningKey, clients: usize, acts: usize) -> (Times, f64) {
     let mut callers = Vec::new();
     for number in 0..clients {
         callers.push(Caller::new(recorder, person, clients * 1_000 + number).await);
     }
+    together(&mut callers, acts / 10).await;
+    let start = measure::now();
+    let times = together(&mut callers, acts).await;
+    let rate = f64::from(u32::try_from(times.len()).unwrap()) / start.elapsed().as_secs_f64();
+    (Times::of(times), rate)
+}
+
+async fn together(callers: &mut Vec<Caller>, acts: usize) -> Vec<Duration> {
     let tasks: Vec<_> = callers
-        .into_iter()
+        .drain(..)
         .map(|mut caller| {
             tokio::spawn(async move {
-                caller.acts(acts / 10).await;
-                caller.acts(acts).await
+                let times = caller.acts(acts).await;
+                (caller, times)
             })
         })
         .collect();
-    let mut times = Vec::new();
+    let mut all = Vec::new();
     for task in tasks {
-        times.extend(task.await.unwrap());
+        let (caller, times) = task.await.unwrap();
+        callers.push(caller);
+        all.extend(times);
     }
-    Times::of(times)
+    all
 }
 
 /// `DEEDS_BENCH_DIR` names another disk than that of the build.
@@ -314,12 +363,14 @@ async fn main() {
     let (samples, acts): (usize, usize) = if measured { (SYNCS, 2_000) } else { (1, 1) };
     let data = tempfile::tempdir_in(directory()).unwrap();
     println!("machine: {}", measure::machine());
+    println!("{:58} {}", "the policy decision by itself, 100 policies", decisions(samples * 10));
     let recorder = open(data.path()).await;
     let person = person(&recorder).await;
     for (clients, acts) in [(1, acts), (64, acts.div_ceil(10))] {
         println!("\n{:58} {}", "write + fdatasync of 4 KiB, before", syncs(data.path(), samples));
-        let times = closed_loop(&recorder, &person, clients, acts).await;
+        let (times, rate) = closed_loop(&recorder, &person, clients, acts).await;
         println!("{:58} {times}", format!("begin to permit, {LINKS} links, 100 policies, {clients} at once"));
+        println!("{:58} {rate:.0} acts/s, begun and finished", "");
         println!("{:58} {}", "write + fdatasync of 4 KiB, after", syncs(data.path(), samples));
     }
     recorder.close();

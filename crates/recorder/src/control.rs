@@ -131,6 +131,13 @@ impl Control {
         Some((key.principal.clone(), Jwk::parse(&key.jwk).ok()?))
     }
 
+    /// The registered key with this thumbprint, if it is in force and its principal is not revoked: it may sign orders.
+    pub fn signer(&self, thumbprint: &str, now_ms: u64) -> Option<(Principal, Jwk)> {
+        let now_s = now_ms / 1_000;
+        let revoked = |who: &Principal| self.orders.is_principal_revoked(&who.iss, &who.sub, now_s);
+        self.key(thumbprint).filter(|(principal, _)| !revoked(principal))
+    }
+
     /// All keys as a register.
     pub fn register(&self) -> identity::Register {
         let mut register = identity::Register::new();

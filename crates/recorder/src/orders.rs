@@ -183,7 +183,7 @@ impl Recorder {
             return Ok((self.peer(peer), revoke.eff.unwrap_or(now_s)));
         };
         let refused = |failure: Failure| RecorderError::order(&failure);
-        let registered = |kid: &str| self.control().key(kid);
+        let registered = |kid: &str| self.control().signer(kid, self.0.clock.wall_ms());
         let (signed, principal) = chain::revocation(token, &self.anchor(), registered).map_err(refused)?;
         chain::order_fresh(signed.iat, signed.exp, now_s).map_err(refused)?;
         let Revocation { what, target, eff, why, key, .. } = signed;
@@ -221,7 +221,7 @@ impl Recorder {
 
     fn signed_halt(&self, token: &str) -> Result<(HaltOrder, Principal), RecorderError> {
         let refused = |failure: Failure| RecorderError::order(&failure);
-        let registered = |kid: &str| self.control().key(kid);
+        let registered = |kid: &str| self.control().signer(kid, self.0.clock.wall_ms());
         let (signed, principal) = chain::halt(token, &self.anchor(), registered).map_err(refused)?;
         let now_s = self.0.clock.wall_ms() / 1_000;
         chain::order_fresh(signed.iat, signed.exp, now_s).map_err(refused)?;

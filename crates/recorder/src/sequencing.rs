@@ -201,7 +201,7 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
         Guard::Empty => fresh(control.size == 0),
         Guard::Orders { key, lifts } => {
             let stands = |halt: &u64| control.orders.halts().any(|(index, _)| index == *halt);
-            let signed = key.as_ref().is_none_or(|key| control.key(key).is_some());
+            let signed = key.as_ref().is_none_or(|key| control.signer(key, now_ms).is_some());
             fresh(signed && lifts.as_ref().is_none_or(stands))
         }
         Guard::NewMandate { digest, key } => {

@@ -5,6 +5,7 @@ mod attacks;
 mod audited;
 mod authority;
 mod handover;
+mod hostile;
 mod issuing;
 mod limits_hold;
 mod lives;

@@ -29,7 +29,7 @@ pub(crate) use link::{Below, faults};
 pub use mandate::{Mandated, mandate};
 pub(crate) use mandate::{mandate_of_another, parse_mandate, signed_mandate, under, unregistered_mandate};
 pub use order::{halt, order_fresh, revocation};
-pub(crate) use order::{parse_halt, parse_revocation, signed_order, unregistered_order};
+pub(crate) use order::{parse_halt, parse_revocation, revoked_signer, signed_order, unregistered_order};
 pub(crate) use pop::{Binding, bound, parse_pop, pop_in_time, proven_by_holder};
 pub use request::{Request, request_fresh, root_request, within_request};
 pub(crate) use request::{other_principal, parse_request, signed_by_principal, unregistered, within};

@@ -186,6 +186,11 @@ impl Orders {
         self.revocations.values().map(|revoked| (revoked.index, revoked.what, &revoked.target, revoked.eff))
     }
 
+    /// Whether a principal is revoked at a time: it signs no orders then.
+    pub fn is_principal_revoked(&self, iss: &str, sub: &str, at_s: u64) -> bool {
+        self.at(&Fits::Principal(iss.to_owned(), sub.to_owned()), at_s).is_some()
+    }
+
     /// Whether a key of the issuer is revoked at a time: no root may be signed with it then.
     pub fn is_issuer_key_revoked(&self, thumbprint: &str, at_s: u64) -> bool {
         self.find(What::IssuerKey, thumbprint, at_s).is_some()

@@ -9,10 +9,15 @@ use tokio::time::timeout;
 use super::WrapError;
 use crate::limits::EXIT_WAIT;
 
-/// Starts the server with piped standard input and output; its standard error is ours.
-pub(crate) fn spawn(command: &[String]) -> Result<Child, WrapError> {
+/// Starts the server with piped standard input and output; its standard error is ours, and its environment too but for
+/// `own_variables`: where a delegation lies is none of its business.
+pub(crate) fn spawn(command: &[String], own_variables: &[String]) -> Result<Child, WrapError> {
     let program = command.first().cloned().unwrap_or_default();
-    Command::new(&program)
+    let mut child = Command::new(&program);
+    for name in own_variables {
+        child.env_remove(name);
+    }
+    child
         .args(command.get(1..).unwrap_or_default())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

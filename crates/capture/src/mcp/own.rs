@@ -47,6 +47,7 @@ impl Own {
                     key: jwk(&given.key),
                     delegation: Some(Presented::Chain(given.chain.clone())),
                     handoff: given.handoff.clone(),
+                    parent: options.parent.clone(),
                     ..bare
                 };
                 let own = |opened: &OpenedRun| Self::given(options, source, given, opened).map(Some);

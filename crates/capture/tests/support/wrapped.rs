@@ -152,6 +152,8 @@ pub(crate) fn options(socket: PathBuf, seen: &Path, server_args: &[&str]) -> Wra
         key: SigningKey::from_bytes(&[1; 32]),
         delegation: None,
         require_delegation: false,
+        parent: None,
+        own_variables: Vec::new(),
         root_request: None,
         scope: None,
         root_dir: Some("/srv".into()),

@@ -31,7 +31,7 @@ pub(crate) struct RunsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DidArgs {
     /// A principal, an agent, or the id of a run
-    #[arg(value_name = "WHO|RUN", conflicts_with_all = ["run", "task"])]
+    #[arg(value_name = "WHO|RUN", allow_hyphen_values = true, conflicts_with_all = ["run", "task"])]
     pub(crate) who: Option<Who>,
     /// Only this run: its id, or the entry it started with
     #[arg(long, value_name = "RUN|@START", conflicts_with = "task")]
@@ -53,7 +53,7 @@ pub(crate) struct DidArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AllowedArgs {
     /// A principal, a holder, a key by its thumbprint, a delegation by its digest, or a run
-    #[arg(value_name = "WHO")]
+    #[arg(value_name = "WHO", allow_hyphen_values = true)]
     pub(crate) who: Who,
     /// At this time: `2026-11-03T02:00:00Z`, or so long ago: `90m`, `2h`, `7d` [default: now]
     #[arg(long, value_name = "TIME")]
@@ -64,7 +64,7 @@ pub(crate) struct AllowedArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DelegationsArgs {
     /// A principal, a holder, a key by its thumbprint, a delegation by its digest, or a run
-    #[arg(value_name = "WHO", conflicts_with_all = ["run", "task"])]
+    #[arg(value_name = "WHO", allow_hyphen_values = true, conflicts_with_all = ["run", "task"])]
     pub(crate) who: Option<Who>,
     /// Only those used in this run: its id, or the entry it started with
     #[arg(long, value_name = "RUN|@START", conflicts_with = "task")]
@@ -138,6 +138,6 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "VKEY")]
     pub(crate) log_key: Vec<String>,
     /// Thumbprint of a principal's key to trust
-    #[arg(long, value_name = "THUMBPRINT")]
+    #[arg(long, value_name = "THUMBPRINT", allow_hyphen_values = true, value_parser = crate::names::word)]
     pub(crate) pin_key: Vec<String>,
 }

@@ -15,7 +15,7 @@ pub(crate) struct DelegateArgs {
     #[arg(long = "as", value_name = "KEYFILE", conflicts_with_all = ["from", "key"])]
     pub(crate) principal: Option<PathBuf>,
     /// Mandate under which a service asks for a root without the person: its digest, or its entry
-    #[arg(long, value_name = "DIGEST|@N", conflicts_with_all = ["from", "key", "agent", "kind"])]
+    #[arg(long, value_name = "DIGEST|@N", allow_hyphen_values = true, conflicts_with_all = ["from", "key", "agent", "kind"])]
     pub(crate) mandate: Option<MandateName>,
     /// Delegation file of which a part is passed on [default: DEEDS_DELEGATION]
     #[arg(long, value_name = "FILE")]

@@ -10,7 +10,11 @@ use crate::names::{HaltName, Time};
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
     /// A token or its digest, a task, the thumbprint of a key, a principal, `issuer-key` or `tenant`
-    #[arg(value_name = "TOKEN|TASK|THUMBPRINT|NAME|issuer-key|tenant")]
+    #[arg(
+        value_name = "TOKEN|TASK|THUMBPRINT|NAME|issuer-key|tenant",
+        allow_hyphen_values = true,
+        value_parser = crate::names::word
+    )]
     pub(crate) target: String,
     /// What the target is, where its spelling does not tell
     #[arg(long, value_name = "WHAT")]

@@ -55,7 +55,7 @@ pub(crate) enum PrincipalKind {
 #[derive(Debug, Args)]
 pub(crate) struct PrincipalRetireArgs {
     /// The principal's name, or the thumbprint of its key
-    #[arg(value_name = "NAME|THUMBPRINT")]
+    #[arg(value_name = "NAME|THUMBPRINT", allow_hyphen_values = true, value_parser = crate::names::word)]
     pub(crate) which: String,
 }
 

@@ -32,7 +32,9 @@ pub(crate) async fn run(config: &Config, output: Output) -> anyhow::Result<Outco
         // the server answers within 5 s, folded or not
         match tokio::time::timeout(PROGRESS * 2, server.client.get_json::<Value>(&path)).await {
             Ok(Ok(_)) => break,
-            Ok(Err(error)) if error.code() == Some("not-folded") => say_progress(&server.client, size).await?,
+            Ok(Err(error)) if error.code() == Some("not-folded") => {
+                say_progress(&server.client, size).await?;
+            }
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => anyhow::bail!("the server gives no answer; see `serve.log` in the data directory"),
         }

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{self, WrapArgs};
-use crate::config::Config;
+use crate::config::{Config, VARIABLES};
 use crate::{Outcome, arguments, clock, connect, entropy};
 
 /// Largest executable whose digest is taken, bytes; of a larger one it stays unknown.
@@ -45,6 +45,8 @@ pub(crate) async fn run(config: &Config, args: &WrapArgs) -> anyhow::Result<Outc
         root_request: if delegation.is_none() { authority::root_request(config, args)? } else { None },
         delegation,
         require_delegation: args.require_delegation,
+        parent: args.parent.as_ref().map(|run| run.0.clone()),
+        own_variables: VARIABLES.map(str::to_owned).to_vec(),
         scope,
         root_dir: Some(root_dir(args.root.as_deref().unwrap_or(Path::new(".")))?),
         receipts: args.receipts.as_deref().map(receipts).transpose()?,

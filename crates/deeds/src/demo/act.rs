@@ -256,7 +256,10 @@ pub(super) fn journal(stage: &Stage) -> anyhow::Result<BTreeSet<String>> {
 
 /// The whole task as the log has it.
 pub(super) fn show_record(task: &Task, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.begin("What the log has", "Everything above comes from one question to the log:")?;
+    narrator.begin(
+        "What the log has",
+        "The whole task of the playbook and its agent, by one question to the log:",
+    )?;
     narrator.command(&format!("deeds did --task {}", task.id))?;
     let width = narrator.width();
     narrator.page(&lists::actions(&task.answer, width - 2, ""))?;

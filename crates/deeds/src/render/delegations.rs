@@ -68,10 +68,13 @@ fn notes(node: &Value) -> Vec<(anstyle::Style, String)> {
         notes.push((DIM, purpose));
     }
     let (used, below, refused) = (number(node, "used"), number(node, "used_below"), number(node, "refused"));
-    let mut use_words = vec![format!("used for {}", count(used, "act", "acts"))];
-    if below > 0 {
-        use_words.push(format!("{below} below"));
-    }
+    let acts = |n: u64| count(n, "act", "acts");
+    let mut use_words = match (string(node, "kind").as_str(), below) {
+        // nobody acts under a mandate itself
+        ("mandate", below) => vec![format!("{} below", acts(below))],
+        (_, 0) => vec![format!("used for {}", acts(used))],
+        (_, below) => vec![format!("used for {}, {below} below", acts(used))],
+    };
     if refused > 0 {
         use_words.push(format!("{refused} refused"));
     }

@@ -24,10 +24,10 @@ use crate::index::Index;
 use crate::limits::{NAMES_MAX, RUNS_NAMED_MAX, TREE_NODES_MAX};
 use crate::record::Record;
 
-/// Which delegations.
+/// Which delegations: those that fit everything asked for, with all that was made below them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DelegationsFilter {
-    /// Those of a principal, holder, key, token digest or run, with everything below them.
+    /// Those of a principal, holder, key, token digest or run.
     pub who: Option<String>,
     /// Those of one task.
     pub task: Option<Id>,
@@ -116,8 +116,8 @@ impl Index {
     pub fn delegations(&self, filter: &DelegationsFilter) -> Result<Answer<Delegations>, LineageError> {
         let limit = rows(filter.limit);
         let (size, found) = self.read(|db, size| {
-            let Some((columns, names_cut)) = selected(db, filter)? else { return Ok((size, None)) };
-            Ok((size, Some((tops(db, &columns, filter.before, limit + 1)?, names_cut))))
+            let Some((selection, names_cut)) = selected(db, filter)? else { return Ok((size, None)) };
+            Ok((size, Some((tops(db, &selection, filter.before, limit + 1)?, names_cut))))
         })?;
         let Some((mut tops, names_cut)) = found else { return Err(not_found(filter, size)) };
         let genesis = self.genesis()?;
@@ -313,68 +313,68 @@ fn not_found(filter: &DelegationsFilter, size: u64) -> LineageError {
     LineageError::NotFound { what, name, size, advice: "`deeds delegations` lists all there are" }
 }
 
-/// The columns that select the tops; none for all of them, `None` where nobody has the name.
-fn selected(db: &Connection, filter: &DelegationsFilter) -> rusqlite::Result<Option<(Vec<Column>, bool)>> {
+/// What selects delegations: each list names one asked-for thing, by the columns that it may stand for.
+type Selection = Vec<Vec<Column>>;
+
+/// No list for all delegations; `None` where nobody has the name. The flag says that a name stands for more than are
+/// looked for.
+fn selected(db: &Connection, filter: &DelegationsFilter) -> rusqlite::Result<Option<(Selection, bool)>> {
+    let (mut selection, mut cut) = (Vec::new(), false);
     if let Some(who) = &filter.who {
         let named = whose_links(db, who)?;
-        return Ok((!named.columns.is_empty()).then_some((named.columns, named.cut)));
+        cut = named.cut;
+        selection.push(named.columns);
     }
     if let Some(task) = &filter.task {
-        return Ok(interned(db, Dim::Task, &id::text(task))?.map(|task| (vec![("task", task)], false)));
+        let task = interned(db, Dim::Task, &id::text(task))?;
+        selection.push(task.map(|task| ("task", task)).into_iter().collect());
     }
     if let Some(run) = &filter.run {
-        return Ok(run_row(db, run)?.map(|run| (vec![("run", run)], false)));
+        selection.push(run_row(db, run)?.map(|run| ("run", run)).into_iter().collect());
     }
-    Ok(Some((Vec::new(), false)))
+    let all_known = selection.iter().all(|columns| !columns.is_empty());
+    Ok(all_known.then_some((selection, cut)))
 }
 
 /// Tops of trees, newest first: links that are selected, and none above them is.
 fn tops(
     db: &Connection,
-    columns: &[Column],
+    selection: &Selection,
     before: Option<u64>,
     max: u64,
 ) -> rusqlite::Result<Vec<(i64, u64)>> {
-    let before = before.map_or(i64::MAX, sql);
-    if columns.is_empty() {
-        return db
-            .prepare_cached(
-                "SELECT token, idx FROM links WHERE parent IS NULL AND idx < ?1 ORDER BY idx DESC LIMIT ?2",
-            )?
-            .query_map([before, sql(max)], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?
-            .collect();
-    }
-    let mut found: Vec<(i64, u64)> = Vec::new();
-    for (column, id) in columns {
-        let mut statement = db.prepare_cached(&statement(column))?;
-        let rows =
-            statement.query_map(params![id, before, sql(max)], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?;
-        found.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
-    }
-    found.sort_unstable_by_key(|(_, index)| core::cmp::Reverse(*index));
-    found.dedup();
-    found.truncate(usize::try_from(max).unwrap_or(usize::MAX));
-    Ok(found)
+    let query = if selection.is_empty() {
+        "SELECT token, idx FROM links WHERE parent IS NULL AND idx < ?1 ORDER BY idx DESC LIMIT ?2".to_owned()
+    } else {
+        statement(selection)
+    };
+    // not kept prepared: the ids of what is selected stand in it
+    db.prepare(&query)?
+        .query_map([before.map_or(i64::MAX, sql), sql(max)], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?
+        .collect()
 }
 
 /// Selected links that stand below no other selected one.
-fn statement(column: &str) -> String {
-    let (own, above) = (condition(column, "links"), condition(column, "above"));
+fn statement(selection: &Selection) -> String {
+    let (own, above) = (condition(selection, "links"), condition(selection, "above"));
     format!(
-        "SELECT token, idx FROM links WHERE {own} AND idx < ?2 AND NOT EXISTS (
+        "SELECT token, idx FROM links WHERE {own} AND idx < ?1 AND NOT EXISTS (
            WITH RECURSIVE up(token, parent) AS (
              SELECT above.token, above.parent FROM links AS above WHERE above.token = links.parent
              UNION ALL SELECT above.token, above.parent FROM links AS above JOIN up ON above.token = up.parent)
            SELECT 1 FROM up JOIN links AS above ON above.token = up.token WHERE {above})
-         ORDER BY idx DESC LIMIT ?3"
+         ORDER BY idx DESC LIMIT ?2"
     )
 }
 
-fn condition(column: &str, table: &str) -> String {
-    if column == "run" {
-        return format!("{table}.token IN (SELECT token FROM delegations WHERE run = ?1)");
-    }
-    format!("{table}.{column} = ?1")
+fn condition(selection: &Selection, table: &str) -> String {
+    let one = |(column, id): &Column| match *column {
+        "run" => format!("{table}.token IN (SELECT token FROM delegations WHERE run = {id})"),
+        column => format!("{table}.{column} = {id}"),
+    };
+    let any =
+        |columns: &Vec<Column>| format!("({})", columns.iter().map(one).collect::<Vec<_>>().join(" OR "));
+    selection.iter().map(any).collect::<Vec<_>>().join(" AND ")
 }
 
 fn read_row(db: &Connection, token: i64) -> rusqlite::Result<Option<Row>> {
@@ -420,9 +420,13 @@ mod tests {
     #[test]
     fn nobody_reads_all_delegations_to_find_some() {
         let db = crate::schema::in_memory();
-        for column in ["principal", "holder", "key", "task", "token", "run"] {
-            let plan = crate::schema::plan(&db, &statement(column));
-            assert!(!plan.contains("SCAN links") && !plan.contains("SCAN above"), "{column}: {plan}");
+        let columns: Vec<Column> =
+            ["principal", "holder", "key", "task", "token", "run"].map(|name| (name, 1)).into();
+        let mut selections: Vec<Selection> = columns.iter().map(|column| vec![vec![*column]]).collect();
+        selections.extend([vec![columns.clone()], columns.iter().map(|column| vec![*column]).collect()]);
+        for selection in selections {
+            let plan = crate::schema::plan(&db, &statement(&selection));
+            assert!(!plan.contains("SCAN links") && !plan.contains("SCAN above"), "{selection:?}: {plan}");
         }
     }
 

@@ -18,6 +18,4 @@ mod orders;
 #[cfg(test)]
 mod queries;
 #[cfg(test)]
-mod tmp;
-#[cfg(test)]
 mod trees;

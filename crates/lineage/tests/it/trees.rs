@@ -90,6 +90,15 @@ fn trees_begin_where_they_were_asked_for() {
     assert_eq!(digests(&trees(&index, &task).content.tree), [root.as_str()]);
     let run = DelegationsFilter { run: Some(scene.runs[2].id), now_ms, ..DelegationsFilter::default() };
     assert_eq!(digests(&trees(&index, &run).content.tree), [root.as_str()]);
+    // all that is asked for has to fit
+    let both = |task, who: &str| DelegationsFilter {
+        task: Some(task),
+        who: Some(who.into()),
+        now_ms,
+        ..DelegationsFilter::default()
+    };
+    assert_eq!(digests(&trees(&index, &both(scene.triage.txn, "responder")).content.tree), [child.as_str()]);
+    assert!(trees(&index, &both(other.txn, "responder")).content.tree.is_empty());
     for nothing in [
         DelegationsFilter { who: Some("nobody".into()), ..DelegationsFilter::default() },
         DelegationsFilter { task: Some([9; 16]), ..DelegationsFilter::default() },
@@ -105,6 +114,17 @@ fn trees_begin_where_they_were_asked_for() {
     assert_eq!((digests(&first.content.tree), first.complete), (vec![other.digest.as_str()], false));
     let second = page(first.content.next);
     assert_eq!((digests(&second.content.tree), second.complete), (vec![root.as_str()], true));
+}
+
+#[test]
+fn a_name_of_several_shows_nothing_twice() {
+    let mut scene = scene();
+    // the sub-agent calls itself like the person whose authority it uses
+    let child = scene.log.narrow(&scene.helper.clone(), "maya", signing_key(59), None, None);
+    scene.log.open_under(&child, None, None);
+    let who = DelegationsFilter { who: Some("maya".into()), ..DelegationsFilter::default() };
+    let answer = trees(&folded(&scene.log), &who);
+    assert_eq!(digests(&answer.content.tree), [scene.triage.digest()]);
 }
 
 #[test]

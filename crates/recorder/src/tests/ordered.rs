@@ -400,3 +400,29 @@ async fn of_many_resumptions_at_once_one_lifts_the_halt() {
     }
     assert_eq!(lifted, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_person_signs_no_orders_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = bench(directory.path()).await;
+    let family = family(&bench).await;
+    let person = family.person.clone();
+    let halt = bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
+    let iss = bench.recorder.names().issuer.clone();
+    let target = Target::Principal { iss, sub: "ciso".into() };
+    // not yet in force: the order of somebody who will be revoked tomorrow is good today
+    let tomorrow = bench.clock.wall_ms() / 1_000 + 86_400;
+    let revoke =
+        |eff| Revoke { what: What::Principal, target: target.clone(), eff, why: "left".into(), token: None };
+    bench.recorder.revoke(revoke(Some(tomorrow)), PEER).await.unwrap();
+    let order = resume_order(&bench, &person, &On::All, halt).sign(&person);
+    bench.recorder.resume(halt, "go on", &order, PEER).await.unwrap();
+    let halt = bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
+    bench.recorder.revoke(revoke(None), PEER).await.unwrap();
+    let order = resume_order(&bench, &person, &On::All, halt).sign(&person);
+    let before = bench.recorder.reader().size();
+    let error = bench.recorder.resume(halt, "go on", &order, PEER).await.unwrap_err();
+    assert!(matches!(error, RecorderError::OrderRefused { .. }), "{error:?}");
+    bench.on_record(before, &error, "order-key");
+    assert_eq!(bench.recorder.halts().len(), 1);
+}

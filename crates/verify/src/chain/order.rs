@@ -83,6 +83,14 @@ pub(crate) fn signed_order(signed: &Signed, key: &Jwk) -> Result<(), Failure> {
     })
 }
 
+/// That the key of an order is that of a revoked principal.
+pub(crate) fn revoked_signer(kid: &str) -> Failure {
+    let text = format!(
+        "the order is signed with the key `{kid}` of a principal that is revoked: somebody else has to sign it"
+    );
+    failure(Step::OrderKey, text)
+}
+
 /// That the key of an order is not one of a registered principal.
 pub(crate) fn unregistered_order(kid: &str) -> Failure {
     let text = format!(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::Kind;
+use evidence::id::Id;
 use serde_json::Value;
 
 use crate::chain;
@@ -17,8 +18,13 @@ const USED: [&str; 2] = ["verified", "signed"];
 pub(crate) fn check(items: &Items<'_>, findings: &mut Findings) {
     let manifests = manifests::of_runs(items);
     let mut counters: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
+    let withheld: BTreeSet<Id> = items
+        .of_kind(Kind::Decided)
+        .filter(|(seen, _)| withholds(seen))
+        .map(|(_, entry)| entry.run)
+        .collect();
     for (seen, entry) in items.of_kind(Kind::Decided) {
-        if !manifests.contains_key(&entry.run) || !is_used(seen) {
+        if !manifests.contains_key(&entry.run) || withheld.contains(&entry.run) || !is_used(seen) {
             continue;
         }
         let token = seen.text("pop").unwrap_or_default();
@@ -32,10 +38,15 @@ pub(crate) fn check(items: &Items<'_>, findings: &mut Findings) {
         let whole = used.last().is_none_or(|highest| *highest == used.len() as u64 - 1);
         if let (Some(manifest), false) = (manifests.get(&run), whole) {
             let text = "the holder counted proofs that the run does not have: what they asked for was refused \
-                        unrecorded, or left out";
+                        unrecorded, was done in another run that shares the key, or was left out";
             findings.at(manifest.index, Code::CounterHole, text);
         }
     }
+}
+
+/// Whether a decision may have used a counter that is not shown: then a hole would say nothing.
+fn withholds(seen: &Seen<'_>) -> bool {
+    ["pop", "credential"].into_iter().any(|name| seen.value(name).is_none() && !seen.is_without(name))
 }
 
 fn is_used(seen: &Seen<'_>) -> bool {

@@ -11,7 +11,7 @@ use crate::finding::{Code, Findings};
 use crate::genesis::Genesis;
 use crate::items::{Items, Seen};
 use crate::orders::Orders;
-use crate::steps::keys::Register;
+use crate::steps::keys::{Register, Registered};
 
 /// What an order entry does.
 pub(crate) enum Order {
@@ -42,14 +42,18 @@ impl Order {
 
 /// Step 12, orders.
 pub(crate) fn check(items: &Items<'_>, genesis: &Genesis, register: &Register, findings: &mut Findings) {
+    let mut before = Orders::default();
     for (seen, kind) in at_log_level(items) {
         if !is_shown(seen, kind) {
             let text =
                 "what this order is about is withheld or not understood: what it takes away was not checked";
             findings.at(seen.index, Code::OrderWithheld, text);
         }
-        for failure in check_token(seen, kind, &genesis.stated(), register) {
+        for failure in check_token(seen, kind, &genesis.stated(), register, &before) {
             findings.at(seen.index, failure.step, failure.text);
+        }
+        if let Some(order) = order(seen, kind) {
+            order.apply(seen.index, &mut before);
         }
         let lifts = seen.text("change").as_deref() == Some(HaltAct::Resume.change());
         if kind == Kind::HaltedOrResumed && lifts && seen.is_without("token") {
@@ -99,8 +103,14 @@ fn on(seen: &Seen<'_>) -> Option<On> {
     On::from_json(&seen.value("on")?).ok()
 }
 
-/// All that is wrong with the signed order, where there is one.
-fn check_token(seen: &Seen<'_>, kind: Kind, stated: &Stated<'_>, register: &Register) -> Vec<Failure> {
+/// All that is wrong with the signed order, where there is one; `before` are the orders below it.
+fn check_token(
+    seen: &Seen<'_>,
+    kind: Kind,
+    stated: &Stated<'_>,
+    register: &Register,
+    before: &Orders,
+) -> Vec<Failure> {
     let Some(token) = seen.value("token") else { return Vec::new() };
     let token = token.as_str().unwrap_or_default();
     let parsed = if kind == Kind::Revoked {
@@ -114,6 +124,7 @@ fn check_token(seen: &Seen<'_>, kind: Kind, stated: &Stated<'_>, register: &Regi
     };
     let signature = match register.at(signed.kid(), seen.index) {
         None => Err(chain::unregistered_order(signed.kid())),
+        Some(registered) if is_revoked(seen, registered, before) => Err(chain::revoked_signer(signed.kid())),
         Some(registered) => chain::signed_order(&signed, &registered.key),
     };
     let mut failures: Vec<Failure> = signature.err().into_iter().collect();
@@ -122,6 +133,11 @@ fn check_token(seen: &Seen<'_>, kind: Kind, stated: &Stated<'_>, register: &Regi
         failures.push(chain::failure(Code::OrderBinding, text));
     }
     failures
+}
+
+fn is_revoked(seen: &Seen<'_>, registered: &Registered, before: &Orders) -> bool {
+    let at_s = seen.entry.as_ref().map_or(0, |entry| entry.observed_ms / 1_000);
+    registered.owner().is_some_and(|(iss, sub)| before.is_principal_revoked(&iss, &sub, at_s))
 }
 
 fn says_revocation(seen: &Seen<'_>, order: &Revocation) -> bool {

@@ -93,6 +93,8 @@ fn options(bench: &Bench, seed: u8, seen: &Path) -> WrapOptions {
         key: SigningKey::from_bytes(&[seed; 32]),
         delegation: None,
         require_delegation: false,
+        parent: None,
+        own_variables: Vec::new(),
         root_request: None,
         scope: None,
         root_dir: None,

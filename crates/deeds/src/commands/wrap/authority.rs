@@ -23,7 +23,10 @@ const TTL_S: u64 = 3_600;
 /// to end, so that whoever gave it can put a newer one in its place.
 pub(super) fn delegation(config: &Config, args: &WrapArgs) -> anyhow::Result<Option<DelegationSource>> {
     let Some(path) = config.delegation.clone() else {
-        ensure!(args.key.is_none(), "`--key` goes with a delegation: name its file with `--delegation FILE`");
+        ensure!(
+            args.key.is_none() && args.parent.is_none(),
+            "`--key` and `--parent` go with a delegation: name its file with `--delegation FILE`"
+        );
         return Ok(None);
     };
     let stated = args.agent.is_some() || args.scope.is_some() || args.purpose.is_some() || args.why.is_some();

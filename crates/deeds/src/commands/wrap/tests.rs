@@ -128,7 +128,10 @@ fn a_delegation_file_is_read_again_and_counts_for_all_who_use_it() {
 
     let error = source(&config, &args("deeds wrap --agent bot -- edr")).err().unwrap().to_string();
     assert!(error.contains("--agent"), "{error}");
-    assert!(source(&Config::default(), &args("deeds wrap --key k -- edr")).is_err());
+    for alone in ["--key k", "--parent 01890a5d-ac96-774b-bcce-b302099a8057"] {
+        let error = source(&Config::default(), &args(&format!("deeds wrap {alone} -- edr"))).err().unwrap();
+        assert!(error.to_string().contains("--delegation FILE"), "{error}");
+    }
     assert!(source(&Config::default(), &args("deeds wrap -- edr")).unwrap().is_none());
     let missing = Config { delegation: Some(dir.path().join("no")), ..Config::default() };
     assert!(source(&missing, &args("deeds wrap -- edr")).is_err());

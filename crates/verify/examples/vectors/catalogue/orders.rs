@@ -408,6 +408,17 @@ fn signed() -> Vec<Vector> {
     let token = with_signature_of(&claims.sign(&forged.person.key), &other);
     forged.log.append(forged.log.revoked(What::Tenant, &text("local"), 7, Some(&token)));
     let hidden = Signed::revocation(|order| order.eff = 8, same);
+    let revoked_signer = |late: u64| {
+        let mut signed = Signed::new();
+        let issuer = signed.person.principal.iss.clone();
+        let alice = Target::Principal { iss: issuer, sub: signed.person.principal.sub.clone() };
+        let now_s = signed.log.clock.now_ms() / 1_000;
+        signed.log.append(signed.log.revoked(What::Principal, &alice, now_s + late, None));
+        let token = signed.log.halt_order(&signed.person, &On::All, None).sign(&signed.person.key);
+        signed.log.append(signed.log.halted(&On::All, Some(&token)));
+        signed.log
+    };
+    let (revoked_before, revoked_later) = (revoked_signer(0), revoked_signer(86_400));
     let hidden_parts = hidden.bundle_showing(|_, name| name != "eff");
     vec![
         verified(
@@ -440,6 +451,20 @@ fn signed() -> Vec<Vector> {
             "A halt for another tenant.",
             &Signed::halt(|order| order.tenant = "other".into(), same),
             "order-malformed",
+        ),
+        failed(
+            "order-key-revoked",
+            "A halt signed by a person who was revoked before.",
+            &revoked_before,
+            &revoked_before.bundle(),
+            &[at(4, "order-key")],
+        ),
+        verified(
+            "order-key-revoked-later",
+            "A halt signed by a person whose revocation takes effect a day later.",
+            &revoked_later,
+            &revoked_later.bundle(),
+            &[],
         ),
         one("order-key", "A halt signed with a key that nobody registered.", &stranger.log, "order-key"),
         one(
