@@ -254,8 +254,8 @@ fn ago(text: &str) -> Option<u64> {
     u64::try_from(duration.as_millis()).ok()
 }
 
-/// A word of the command line that may be a digest or a thumbprint, which may begin with `-`. What else does is an option
-/// that was misspelt.
+/// A word of the command line that may be a digest or a thumbprint, which may begin with `-`. What else does is an
+/// option that was misspelt.
 pub(crate) fn word(text: &str) -> Result<String, String> {
     if text.starts_with('-') && base64url::decode_32(text).is_none() {
         return Err(format!("`{}` is no option of this command, and no name begins with `-`", shown(text)));

@@ -12,8 +12,8 @@ pub(super) const OPENING: &str = "\
 An alert says that workstations are infected. No person is awake. A playbook starts an AI agent, containment-agent, \
 which may isolate them, because the chief information security officer (ciso) signed a mandate that says exactly what \
 may be done in such a case. deeds sits between the agent and its tools: it decides each call, writes the decision down \
-before the tool sees the call, and can prove all of it afterwards. Everything below is real: separate processes, signed \
-objects, a synced log; only the tools are samples.";
+before the tool sees the call, and can prove all of it afterwards. Everything below is real: separate processes, \
+signed objects, a synced log; only the tools are samples.";
 
 /// The agent.
 pub(super) const AGENT: &str = "containment-agent";
