@@ -145,15 +145,16 @@ impl Recorder {
         found.thumbprint = Some(chain.holder().key);
         if chain.holder().id != view.run.holder.id {
             // the run has the links of everybody on the way, and acts under none of theirs
-            found.pop = chain::signed_proof(chain, &request.pop).ok();
+            found.pop = self.counted(chain, &request.pop);
             let text = "the delegation is another holder's than the run: who holds it opens a run of its own";
             return Err(Reason::new("delegation", "run-binding", text));
         }
         // the log level is read after its position was: what changes in between makes the decision stale
         let facts = self.facts(chain);
         let Ok(args) = &parsed else {
-            found.pop = Some(chain::signed_proof(chain, &request.pop).map_err(|failure| refusal(&failure))?);
-            let in_force = facts.known(|known| chain::in_force(chain, view.at_ms / 1_000, known));
+            chain::signed_proof(chain, &request.pop).map_err(|failure| refusal(&failure))?;
+            found.pop = self.counted(chain, &request.pop);
+            let in_force = facts.in_force(chain, view.at_ms / 1_000);
             return in_force.map_err(|failure| refusal(&failure)).and(parsed.map(drop));
         };
         let act = Act {
@@ -163,18 +164,25 @@ impl Recorder {
             act_id: request.act_id,
             at_ms: view.at_ms,
         };
-        match facts.known(|known| chain::act(chain, &request.pop, &act, known)) {
+        let proven = facts.known(|known| chain::act(chain, &request.pop, &act, known));
+        match proven.and_then(|proven| facts.still_stands(chain).map(|()| proven)) {
             Ok(proven) => (found.pop, found.proven) = (Some(proven.pop), true),
             Err(failure) => {
                 // A proof that the holder signed uses up its counter even where the act is refused: otherwise refusals
                 // would leave holes until no later proof is within the window.
-                found.pop = chain::signed_proof(chain, &request.pop).ok();
+                found.pop = self.counted(chain, &request.pop);
                 found.proven =
                     found.pop.as_ref().is_some_and(|pop| chain::proof_for(chain, pop, &act).is_ok());
                 return Err(refusal(&failure));
             }
         }
         Ok(())
+    }
+
+    /// The proof, where the holder signed it for this log: it uses up its counter here, whatever it is about. One that
+    /// was signed for another log is counted there, and whoever got hold of it must not use up counters here.
+    fn counted(&self, chain: &Chain, pop: &str) -> Option<Pop> {
+        chain::signed_proof(chain, pop).ok().filter(|pop| pop.audience == self.names().issuer)
     }
 
     /// Whether this very question was answered before: whatever is found now, the first answer stands.

@@ -12,7 +12,7 @@ use evidence::jws::{self, Signed};
 use evidence::label::Grade;
 use evidence::principal::Holder;
 use serde_json::{Value, json};
-use verify::chain::{self, Anchor, Chain, Failure, Known, Step};
+use verify::chain::{self, Anchor, Chain, Failure, Known, Link, Step};
 use verify::orders::Orders;
 
 use crate::control::Run;
@@ -134,6 +134,8 @@ pub(crate) struct Facts {
     keys: BTreeMap<String, (String, String)>,
     orders: Arc<Orders>,
     root_logged_s: Option<u64>,
+    /// The latest time that the log has seen, s.
+    latest_s: u64,
 }
 
 impl Facts {
@@ -152,6 +154,22 @@ impl Facts {
             orders: &self.orders,
             root_logged_s: self.root_logged_s,
         })
+    }
+
+    /// Whether a chain is in force at a time, as auditors will check it, and was not revoked at a later one.
+    pub(crate) fn in_force(&self, chain: &Chain, at_s: u64) -> Result<(), Failure> {
+        self.known(|known| chain::in_force(chain, at_s, known)).and_then(|()| self.still_stands(chain))
+    }
+
+    /// What was revoked at the latest time that the log has seen stays so when the clock is set back.
+    pub(crate) fn still_stands(&self, chain: &Chain) -> Result<(), Failure> {
+        let owner = |kid: &str| self.keys.get(kid).cloned();
+        let revoked = self.orders.revoked(chain, self.latest_s, self.root_logged_s, &owner);
+        let Some((index, what)) = revoked else { return Ok(()) };
+        let text = format!(
+            "{what} was revoked (@{index}), and the clock was set back since: ask for a new delegation"
+        );
+        Err(Failure { step: Step::Revoked, text })
     }
 }
 
@@ -220,9 +238,10 @@ impl Recorder {
         let root = &chain.root_link().digest;
         let issued = self.control().roots.get(root).copied().ok_or_else(|| unknown(root))?;
         let now_s = self.0.clock.wall_ms() / 1_000;
-        match self.facts(&chain).known(|known| chain::in_force(&chain, now_s, known)) {
+        let facts = self.facts(&chain);
+        match facts.known(|known| chain::in_force(&chain, now_s, known)) {
             Err(failure) if failure.step != Step::Halted => return Err(RecorderError::delegation(&failure)),
-            _ => {}
+            _ => facts.still_stands(&chain).map_err(|failure| RecorderError::delegation(&failure))?,
         }
         Ok(Authority { request: self.request_behind(issued.index)?, chain, tokens })
     }
@@ -273,6 +292,7 @@ impl Recorder {
             keys: keys.collect(),
             orders: Arc::clone(&control.orders),
             root_logged_s: control.roots.get(&chain.root_link().digest).map(|issued| issued.at_ms / 1_000),
+            latest_s: control.latest_ms / 1_000,
         }
     }
 
@@ -409,13 +429,21 @@ pub(crate) fn check_fits(run: &Run, chain: &Chain) -> Result<(), RecorderError> 
         "task"
     } else if !run.principal.same(&root.principal) {
         "principal"
-    } else if run.holder.id != chain.holder().id {
+    } else if run.holder.id != chain.holder().id || comes_back(run, chain) {
         "holder"
     } else {
         return Ok(());
     };
     let text = format!("the run is of another {other} than the delegation: open a run of its own");
     Err(RecorderError::DelegationRefused { step: "run-binding", text })
+}
+
+/// Whether a chain comes back to the name of the run's holder through somebody else whom the run does not know: a
+/// sub-agent can give its own children any name, that of its delegator too.
+fn comes_back(run: &Run, chain: &Chain) -> bool {
+    let own = |link: &Link| link.claims.holder().id == run.holder.id;
+    let mut below = chain.links().skip_while(|link| !own(link));
+    below.any(|link| !own(link) && !run.delegations.contains_key(&link.digest))
 }
 
 /// The same answer for what never was, what was forgotten, and what is another log's.

@@ -64,9 +64,12 @@ impl Recorder {
 }
 
 /// Whether the holder of a link acts in a run under it. Its digest alone does not say so: the runs of those that it was
-/// passed on to have it too.
+/// passed on to have it too. Nor does the name of its holder: whom it was passed on to can give that to others.
 fn is_held_in(run: &Run, link: &Link) -> bool {
-    run.delegations.contains_key(&link.digest) && run.holder.id == link.claims.holder().id
+    let mut below = run.delegations.values().filter(|below| below.parent.as_ref() == Some(&link.digest));
+    run.delegations.contains_key(&link.digest)
+        && run.holder.id == link.claims.holder().id
+        && below.all(|below| below.holder == run.holder.id)
 }
 
 /// The text that is handed over must be the one that the delegator signed for; a root is no handing over.

@@ -10,7 +10,7 @@ mod run;
 mod snapshot;
 mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use evidence::Entry;
@@ -77,6 +77,8 @@ pub struct Control {
     pub log_id: [u8; 32],
     /// `observed_ms` of the last entry.
     pub last_ms: u64,
+    /// The latest `observed_ms` so far: what was in force then stays so when the clock is set back.
+    pub latest_ms: u64,
     /// Leaf hash of the last entry: a snapshot belongs to the log that has it there.
     #[serde(with = "hex32")]
     pub last_leaf: [u8; 32],
@@ -101,8 +103,19 @@ pub struct Control {
     /// Revocations and halts. Shared, so that a decision is checked against them without holding the state.
     #[serde(with = "shared")]
     pub orders: Arc<Orders>,
+    /// Signed revocations and halts that were carried out, by token digest, until a while after their end.
+    pub carried_out: BTreeMap<String, CarriedOut>,
     /// Digest and index of the policy set in force.
     pub policy: Option<(String, u64)>,
+}
+
+/// A signed order that was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedOut {
+    /// Index of its entry.
+    pub index: u64,
+    /// The last second at which it could be given again.
+    pub exp: u64,
 }
 
 impl Control {
@@ -133,7 +146,7 @@ impl Control {
 
     /// The registered key with this thumbprint, if it is in force and its principal is not revoked: it may sign orders.
     pub fn signer(&self, thumbprint: &str, now_ms: u64) -> Option<(Principal, Jwk)> {
-        let now_s = now_ms / 1_000;
+        let now_s = now_ms.max(self.latest_ms) / 1_000;
         let revoked = |who: &Principal| self.orders.is_principal_revoked(&who.iss, &who.sub, now_s);
         self.key(thumbprint).filter(|(principal, _)| !revoked(principal))
     }
@@ -159,6 +172,7 @@ impl Control {
         }
         self.size = index + 1;
         self.last_ms = entry.observed_ms;
+        self.latest_ms = self.latest_ms.max(entry.observed_ms);
         self.last_leaf = leaf;
         if entry.run == LOG_LEVEL {
             self.log.extend(leaf);
@@ -185,10 +199,14 @@ impl Control {
                 self.mandates.retain(|_, mandate| mandate.exp >= oldest);
                 self.mandates.entry(digest).or_insert(Mandate { token, index, exp });
             }
-            Change::Revoked { what, target, eff } => {
+            Change::Revoked { what, target, eff, order } => {
                 Arc::make_mut(&mut self.orders).revoke(index, what, target, eff);
+                self.carry_out(order, index, now_s);
             }
-            Change::Halted { on } => Arc::make_mut(&mut self.orders).halt(index, on),
+            Change::Halted { on, order } => {
+                Arc::make_mut(&mut self.orders).halt(index, on);
+                self.carry_out(order, index, now_s);
+            }
             Change::Resumed { halt } => {
                 Arc::make_mut(&mut self.orders).resume(halt);
             }
@@ -202,6 +220,18 @@ impl Control {
         }
         self.extend_stream(&run, entry.stream, leaf);
         self.retire_run(&run);
+    }
+
+    /// Remembers a signed order, so that nobody else can give it again in its signer's name.
+    fn carry_out(&mut self, order: Option<(String, u64)>, index: u64, now_s: u64) {
+        let Some((digest, exp)) = order else { return };
+        let oldest = now_s.saturating_sub(limits::ENDED_DELEGATION_KEPT_S);
+        self.carried_out.retain(|_, order| order.exp >= oldest);
+        self.carried_out.insert(digest, CarriedOut { index, exp });
+        while self.carried_out.len() > limits::CARRIED_OUT {
+            let first = self.carried_out.iter().min_by_key(|(_, order)| (order.exp, order.index));
+            first.map(|(digest, _)| digest.clone()).map(|digest| self.carried_out.remove(&digest));
+        }
     }
 
     /// Remembers a root as issued here, and that a key is bound.
@@ -244,8 +274,12 @@ impl Control {
         // a writer that joins finds the run there; only the first entry makes it
         self.runs.entry(id.to_owned()).or_insert(started);
         while self.tasks.len() > limits::TASKS {
+            // what an alias stands for is not forgotten while a run of its task is open
+            let open = self.runs.values().filter(|run| run.ended.is_none());
+            let in_use: BTreeSet<&str> = open.map(|run| run.txn.as_str()).collect();
+            let order = |task: &Task| (in_use.contains(task.txn.as_str()), task.last);
             let oldest =
-                self.tasks.iter().min_by_key(|(_, task)| task.last).map(|(client, _)| client.clone());
+                self.tasks.iter().min_by_key(|(_, task)| order(task)).map(|(client, _)| client.clone());
             oldest.map(|client| self.tasks.remove(&client));
         }
     }

@@ -29,8 +29,9 @@ pub(crate) enum Guard {
     None,
     /// The log is empty.
     Empty,
-    /// An order: the key that signed it, if any, is in force, and so is the halt that it lifts, if any.
-    Orders { key: Option<String>, lifts: Option<u64> },
+    /// An order: the key that signed it, if any, is in force, and so is the halt that it lifts, if any; the signed
+    /// order with the token digest `order` was not carried out before.
+    Orders { key: Option<String>, order: Option<String>, lifts: Option<u64> },
     /// The mandate is not on record yet, and the key that signed it is in force.
     NewMandate { digest: String, key: String },
     /// The run is not there yet, and what it begins on stands as it was found; its parent, if any, is open.

@@ -147,7 +147,7 @@ impl Recorder {
         let facts = self.facts(&chain).recorded_at(now_s);
         match facts.known(|known| chain::in_force(&chain, now_s, known)) {
             Err(failure) if failure.step != Step::Halted => return Err(failure),
-            _ => {}
+            _ => facts.still_stands(&chain)?,
         }
         let request = request.map_or(Value::Null, Value::from);
         Ok(Authority { chain: Arc::new(chain), tokens: vec![token], request })

@@ -48,6 +48,8 @@ pub const MANDATES_MAX: usize = 1_024;
 pub const REVOCATIONS_MAX: usize = 65_536;
 /// Halts in force at a time.
 pub const HALTS_MAX: usize = 1_024;
+/// Signed revocations and halts remembered as carried out; beyond it the one that ends first is forgotten.
+pub const CARRIED_OUT: usize = 16_384;
 /// Longest reason of a revocation, halt or resume, bytes: that of a claim (format §6).
 pub const WHY_MAX_BYTES: usize = 4_096;
 /// Longest text of an outcome's detail, a gap's reason and the like, bytes.

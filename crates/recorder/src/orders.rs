@@ -5,6 +5,7 @@
 
 use evidence::Kind;
 use evidence::delegation::{HaltAct, HaltOrder, On, Revocation, Target, What};
+use evidence::jws::{self, Signed};
 use evidence::label::Assurance;
 use evidence::limits::JSON_INTEGER_MAX;
 use evidence::principal::{Principal, PrincipalKind};
@@ -68,6 +69,11 @@ impl By {
         Self { principal, assurance: Assurance::IssuerAsserted, key: Some(key) }
     }
 
+    /// Token digest of the order that was signed.
+    fn order(&self, token: Option<&str>, typ: &str) -> Option<String> {
+        token.filter(|_| self.key.is_some()).and_then(|token| Some(Signed::parse(token, typ).ok()?.digest()))
+    }
+
     fn fields(&self, why: &str, token: Option<&str>) -> Fields {
         Fields::new()
             .text("why", why)
@@ -86,13 +92,20 @@ impl Recorder {
         for _ in 0..STALE_RETRIES_MAX {
             let ordered = self.revocation(&revoke, peer);
             let (by, eff) = self.on_record(ordered, token.unwrap_or_default(), peer).await?;
-            check_room("revocations", self.control().orders.revocations().count(), REVOCATIONS_MAX)?;
+            let order = by.order(token, jws::REVOCATION);
+            if let Some(index) = self.carried_out(order.as_deref()) {
+                return Ok(Revoked { index, eff });
+            }
+            if !self.ends_all(&revoke, eff) {
+                let known = self.control().orders.revocations().count();
+                check_room("revocations", known, REVOCATIONS_MAX, &by)?;
+            }
             let fields = by
                 .fields(&revoke.why, token)
                 .text("what", revoke.what.as_str())
                 .json("target", &revoke.target.to_json())
                 .json("eff", &json!(eff));
-            let guard = Guard::Orders { key: by.key, lifts: None };
+            let guard = Guard::Orders { key: by.key, order, lifts: None };
             if let Some(index) = self.order(Kind::Revoked, fields, guard).await? {
                 return Ok(Revoked { index, eff });
             }
@@ -112,10 +125,16 @@ impl Recorder {
         for _ in 0..STALE_RETRIES_MAX {
             let ordered = self.halt_order(&on, why, token, peer);
             let by = self.on_record(ordered, token.unwrap_or_default(), peer).await?;
-            check_room("halts in force", self.control().orders.halts().count(), HALTS_MAX)?;
+            let order = by.order(token, jws::HALT);
+            if let Some(index) = self.carried_out(order.as_deref()) {
+                return Ok(index);
+            }
+            if on != On::All || self.stands(|_, known| *known == On::All) {
+                check_room("halts in force", self.control().orders.halts().count(), HALTS_MAX, &by)?;
+            }
             let fields =
                 by.fields(why, token).text("change", HaltAct::Halt.change()).json("on", &on.to_json());
-            let guard = Guard::Orders { key: by.key, lifts: None };
+            let guard = Guard::Orders { key: by.key, order, lifts: None };
             if let Some(index) = self.order(Kind::HaltedOrResumed, fields, guard).await? {
                 return Ok(index);
             }
@@ -135,7 +154,8 @@ impl Recorder {
                 .text("change", HaltAct::Resume.change())
                 .json("on", &on.to_json())
                 .json("halt", &json!(halt));
-            let guard = Guard::Orders { key: by.key, lifts: Some(halt) };
+            // it names the halt that it lifts, so it serves once
+            let guard = Guard::Orders { key: by.key, order: None, lifts: Some(halt) };
             if let Some(index) = self.order(Kind::HaltedOrResumed, fields, guard).await? {
                 return Ok(index);
             }
@@ -200,7 +220,40 @@ impl Recorder {
         if (signed.act, &signed.on, signed.why.as_str()) != (HaltAct::Halt, on, why) {
             return Err(other_order("halt"));
         }
-        Ok(By::key(principal, signed.key))
+        let by = By::key(principal, signed.key);
+        let before = self.carried_out(by.order(Some(token), jws::HALT).as_deref());
+        match before {
+            Some(halt) if !self.stands(|index, _| index == halt) => {
+                let text =
+                    format!("this order was carried out at @{halt} and has been lifted: sign a new one");
+                Err(RecorderError::OrderRefused { step: Step::OrderBinding.name(), text })
+            }
+            _ => Ok(by),
+        }
+    }
+
+    /// Where the signed order with this token digest was carried out: whoever reads it cannot give it once more. One
+    /// that is in the queue is not durable yet: its second giver comes back for the answer.
+    fn carried_out(&self, order: Option<&str>) -> Option<u64> {
+        let index = self.control().carried_out.get(order?).map(|order| order.index);
+        index.filter(|index| *index < self.reader().size())
+    }
+
+    /// Whether there is such a halt in force.
+    fn stands(&self, such: impl Fn(u64, &On) -> bool) -> bool {
+        self.control().orders.halts().any(|(index, on)| such(index, on))
+    }
+
+    /// Whether this takes away everything now, for the first time: there is always room for that.
+    fn ends_all(&self, revoke: &Revoke, eff: u64) -> bool {
+        let own = Target::Text(self.names().tenant.clone());
+        let now_s = self.0.clock.wall_ms() / 1_000;
+        let control = self.control();
+        let mut known = control.orders.revocations();
+        revoke.what == What::Tenant
+            && revoke.target == own
+            && eff <= now_s
+            && !known.any(|(_, what, target, eff)| what == What::Tenant && *target == own && eff <= now_s)
     }
 
     /// Who lifts a halt, and of whom. The order names the halt, so that it cannot be used for a later one.
@@ -235,11 +288,14 @@ impl Recorder {
     }
 }
 
-fn check_room(what: &str, count: usize, most: usize) -> Result<(), RecorderError> {
+/// Half of the room is for orders that somebody signed: whoever shares the server's user must not be able to fill it.
+fn check_room(what: &str, count: usize, most: usize, by: &By) -> Result<(), RecorderError> {
+    let (most, signed) = if by.key.is_some() { (most, "") } else { (most / 2, " without a signature") };
     if count < most {
         return Ok(());
     }
-    let text = format!("the log has its {most} {what}: revoke the principal or the tenant, or halt all");
+    let text =
+        format!("the log has its {most} {what}{signed}: sign this one, revoke the tenant, or halt all");
     Err(RecorderError::Invalid(text))
 }
 

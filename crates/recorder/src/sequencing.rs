@@ -199,10 +199,11 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
     match &draft.guard {
         Guard::None => Ok(()),
         Guard::Empty => fresh(control.size == 0),
-        Guard::Orders { key, lifts } => {
+        Guard::Orders { key, order, lifts } => {
             let stands = |halt: &u64| control.orders.halts().any(|(index, _)| index == *halt);
             let signed = key.as_ref().is_none_or(|key| control.signer(key, now_ms).is_some());
-            fresh(signed && lifts.as_ref().is_none_or(stands))
+            let first = order.as_ref().is_none_or(|order| !control.carried_out.contains_key(order));
+            fresh(signed && first && lifts.as_ref().is_none_or(stands))
         }
         Guard::NewMandate { digest, key } => {
             fresh(!control.mandates.contains_key(digest) && control.key(key).is_some())

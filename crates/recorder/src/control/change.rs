@@ -59,11 +59,15 @@ pub enum Change {
         target: Target,
         /// From when on, seconds.
         eff: u64,
+        /// Token digest and last second of the signed order, where there is one.
+        order: Option<(String, u64)>,
     },
     /// Somebody, or everybody, was halted.
     Halted {
         /// Whom.
         on: On,
+        /// Token digest and last second of the signed order, where there is one.
+        order: Option<(String, u64)>,
     },
     /// A halt was lifted.
     Resumed {
@@ -225,14 +229,24 @@ fn revoked(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let what = What::parse(&fields.get::<String>("what")?).ok_or(ChangeError("what"))?;
     let target: Value = fields.get("target")?;
     let target = Target::from_json(&target, what).map_err(|_| ChangeError("target"))?;
-    Ok(Change::Revoked { what, target, eff: fields.get("eff")? })
+    Ok(Change::Revoked { what, target, eff: fields.get("eff")?, order: order(fields, jws::REVOCATION)? })
+}
+
+fn order(fields: &Fields<'_>, typ: &str) -> Result<Option<(String, u64)>, ChangeError> {
+    let token: Value = fields.optional("token")?.unwrap_or_default();
+    // null where the operating system alone vouches for who asked
+    let Some(token) = token.as_str() else { return Ok(None) };
+    let signed = Signed::parse(token, typ).map_err(|_| ChangeError("token"))?;
+    let exp = signed.unverified().get("exp").and_then(Value::as_u64).ok_or(ChangeError("token"))?;
+    Ok(Some((signed.digest(), exp)))
 }
 
 fn halted_or_resumed(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     match fields.get::<String>("change")?.as_str() {
         "halted" => {
             let on: Value = fields.get("on")?;
-            Ok(Change::Halted { on: On::from_json(&on).map_err(|_| ChangeError("on"))? })
+            let on = On::from_json(&on).map_err(|_| ChangeError("on"))?;
+            Ok(Change::Halted { on, order: order(fields, jws::HALT)? })
         }
         "resumed" => Ok(Change::Resumed { halt: fields.get("halt")? }),
         _ => Err(ChangeError("change")),

@@ -94,7 +94,7 @@ async fn junk_orders_leave_room_for_those_that_stop_everything() {
     changed(&bench, |control| {
         let orders = Arc::make_mut(&mut control.orders);
         let all: Vec<u64> = orders.halts().filter(|(_, on)| **on == On::All).map(|(at, _)| at).collect();
-        all.into_iter().for_each(|at| drop(orders.resume(at)));
+        assert!(all.into_iter().all(|at| orders.resume(at)));
         for n in 0..limits::HALTS_MAX as u64 {
             orders.halt(2_000_000 + n, On::Agent { id: format!("{n}") });
         }
@@ -103,9 +103,15 @@ async fn junk_orders_leave_room_for_those_that_stop_everything() {
         }
     });
     bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
-    let again = bench.recorder.halt(On::All, "stop", None, PEER).await;
-    assert!(matches!(again, Err(RecorderError::Invalid(_))), "{again:?}");
+    let token = order(&bench, &person, HaltAct::Halt, None);
+    for token in [None, Some(token.as_str())] {
+        let again = bench.recorder.halt(On::All, "stop", token, PEER).await;
+        assert!(matches!(again, Err(RecorderError::Invalid(_))), "{again:?}");
+    }
     let tenant = || revoke(What::Tenant, Target::Text("local".into()));
+    // one that ends nothing yet takes no such place
+    let far = Revoke { eff: Some(1 << 50), ..tenant() };
+    assert!(matches!(bench.recorder.revoke(far, PEER).await, Err(RecorderError::Invalid(_))));
     bench.recorder.revoke(tenant(), PEER).await.unwrap();
     assert!(matches!(bench.recorder.revoke(tenant(), PEER).await, Err(RecorderError::Invalid(_))));
 }

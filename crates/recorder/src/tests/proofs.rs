@@ -51,8 +51,7 @@ async fn row_6_a_proof_is_for_one_act() {
     let directory = tempfile::tempdir().unwrap();
     let bench = bench(directory.path()).await;
     let (run, held) = acting(&bench).await;
-    let altered: [fn(&mut Pop); 5] = [
-        |pop| pop.audience = "deeds://elsewhere".into(),
+    let altered: [fn(&mut Pop); 4] = [
         |pop| pop.tool = "stdio:fs#delete".into(),
         |pop| pop.args_digest = args_digest(json!({"path": "/etc"}).as_object().unwrap()),
         |pop| pop.act_id = [7; 16],
@@ -63,7 +62,7 @@ async fn row_6_a_proof_is_for_one_act() {
         let index = bench.denied(act, "pop-binding").await;
         assert_eq!(bench.field(index, "credential").unwrap()["pop"], "signed", "its counter is used up");
     }
-    assert_eq!(bench.recorder.control().windows.next(&Jwk::of(&held.key).thumbprint()), 5);
+    assert_eq!(bench.recorder.control().windows.next(&Jwk::of(&held.key).thumbprint()), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
