@@ -362,8 +362,8 @@ AUTHORITY_CASES = [
 
 def forged_halt(s: Scenario) -> str:
     """A halt signed by another key under the name of the person's."""
-    claims = {"v": 1, "jti": ACT, "iss": KEY_URN + PERSON.kid, "aud": ISSUER, "iat": START, "exp": START, "why": "x",
-              "act": "halt", "on": EVERYBODY, "deeds": {"tenant": "acme"}}
+    claims = {"v": 1, "jti": ACT, "iss": KEY_URN + PERSON.kid, "aud": ISSUER, "iat": START, "exp": START + 300,
+              "why": "because", "act": "halt", "on": EVERYBODY, "deeds": {"tenant": "acme"}}
     return jws(OTHER, "deeds-halt+jwt", claims, kid=PERSON.kid)
 
 

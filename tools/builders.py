@@ -431,8 +431,8 @@ class Scenario:
                          "exp": START + 300, "why": "because", "deeds": deeds, **claims}, changes or {})
         typ = "deeds-revocation+jwt" if kind == 4 else "deeds-halt+jwt"
         token = jws(key, typ, claims) if token is None else token
-        return self.log.add(kind, merged({**fields, 3: self.principal() if kind == 20 else "because",
-                                          5 if kind == 4 else 4: token}, entry or {}))
+        return self.log.add(kind, merged({**fields, 3 if kind == 4 else 2: "because", 5 if kind == 4 else 4: token},
+                                         entry or {}))
 
     def revoke(self, what: str, target, eff: int = START, **more) -> int:
         """A revocation."""

@@ -26,7 +26,7 @@ from deeds_verify.chain import (
     size_problems,
     takes_effect,
 )
-from deeds_verify.encoding import Malformed, digest_string, is_uint, jcs, same, sha256
+from deeds_verify.encoding import Malformed, digest_string, is_uint, jcs, same, sha256, uuid_bytes
 from deeds_verify.scope import arguments_allowed
 from deeds_verify.tokens import (
     BREAK_GLASS,
@@ -53,6 +53,7 @@ from deeds_verify.tokens import (
 )
 
 CLOCK_TOLERANCE_MS = 60_000
+LEEWAY, ORDER_LATE = 30, 90
 
 
 class Sink:
@@ -361,7 +362,7 @@ def check_authority(audit: Audit, item: Item, chain: tuple, second: int | None, 
 
 def check_revoked(audit: Audit, item: Item, chain: tuple, second: int, orders: Orders) -> None:
     """§10 step 11, §6: whether a revocation fits the chain at the time of the decision."""
-    owners = [row[2] for row in (audit.last_change(kid, item.index) for kid in chain[0].kids) if row]
+    owners = [row[2] for row in (audit.registered(kid, item.index) for kid in chain[0].kids) if row]
     logged = audit.roots_logged.get(chain[0].jws.digest)
     fitting = [index for mark in chain_marks(chain, owners) for index, eff in orders.revocations.get(mark, [])
                if takes_effect(mark, eff, second, logged)]
@@ -449,6 +450,32 @@ def step_11_counters(audit: Audit) -> None:
             audit.find("counter-hole", manifest.index, "a holder counted a proof that the run does not show")
 
 
+def step_09_handed_over(audit: Audit) -> None:
+    """§10 step 9, after step 10: what an announcement says of the delegation is what the child's run shows."""
+    withheld = {item.entry.run for item in audit.of_kind(3) if not item.opened("token")}
+    for item in audit.of_kind(19):
+        if not (item.opened("child") and item.opened("delegation")):
+            continue
+        run = uuid_bytes(item.value("child"))
+        if run not in audit.runs or run in withheld:
+            continue
+        digest = item.value("delegation")
+        found = audit.chains.get((run, digest)) if isinstance(digest, str) else None
+        if found is None or not says_of_leaf(item, found[1][-1]):
+            audit.find("child-mismatch", item.index, "its run does not show what is said to be handed over")
+
+
+def says_of_leaf(item: Item, leaf: Link) -> bool:
+    """Whether an announcement says of a delegation what that says."""
+    holder = item.value("holder")
+    if item.opened("holder") and not (isinstance(holder, dict) and all(
+            holder.get(name) == leaf.effective_holder[name] for name in ("id", "key", "asr"))):
+        return False
+    deeds = leaf.jws.claims["deeds"]
+    said = {"handoff_digest": deeds.get("handoff"), "by": leaf.jws.claims.get("par_hash")}
+    return all(not item.opened(name) or value is not None and item.value(name) == value for name, value in said.items())
+
+
 # ---------------------------------------------------------------- step 12
 
 
@@ -459,16 +486,18 @@ def step_12_orders(audit: Audit) -> None:
             audit.find("order-withheld", item.index, "what is revoked, and from when, is not shown")
         check_order(audit, item, REVOCATION)
     for item in at_log_level(audit, 20):
-        if item.value("change") not in ("halted", "resumed") or not is_halted(item.value("on")):
+        hidden = item.value("change") == "resumed" and not (item.opened("token") or item.says_nothing("token"))
+        if item.value("change") not in ("halted", "resumed") or not is_halted(item.value("on")) or hidden:
             audit.find("order-withheld", item.index, "who is halted or goes on is not shown")
         check_order(audit, item, HALT)
-        if item.value("change") == "resumed" and item.lacks("token"):
+        if item.value("change") == "resumed" and item.says_nothing("token"):
             audit.find("order-unsigned", item.index, "nobody signed that they go on")
 
 
 def check_order(audit: Audit, item: Item, typ: str) -> None:
     """§10 step 12: the signed order behind an entry."""
     if not item.opened("token"):
+        check_unsigned(audit, item)
         return
     try:
         order = parse_order(item.value("token"), typ)
@@ -477,14 +506,45 @@ def check_order(audit: Audit, item: Item, typ: str) -> None:
         audit.find("order-malformed", item.index, str(error))
         return
     row = audit.registered(order.jws.kid, item.index)
-    if row is None or is_revoked_signer(audit, item, row):
-        audit.find("order-key", item.index, "the key of the order is not registered at this index, or its principal revoked")
+    if row is None or is_revoked_signer(audit, item, row) or not may_lift(audit, item, order.jws.kid, row):
+        audit.find("order-key", item.index, "the key of the order is not one that may give it at this index")
     else:
         audit.label(item, "order", row, order.jws.kid)
         if not order.jws.signed_by(row[3]):
             audit.find("order-signature", item.index, "the order is not signed by the registered key")
-    if any(item.opened(name) and not same(item.value(name), said) for name, said in order.says.items()):
+    says_else = any(item.opened(name) and not same(item.value(name), said) for name, said in order.says.items())
+    one_sided = order.says.get("halt") is not None and item.lacks("halt")
+    by = item.value("by")
+    by_other = row is not None and item.opened("by") and not (isinstance(by, dict) and same_names(by, row[2]))
+    late = not order.iat - LEEWAY <= item.entry.observed_ms // 1000 <= order.exp + ORDER_LATE
+    if says_else or one_sided or by_other or late:
         audit.find("order-binding", item.index, "the order says something else")
+
+
+def check_unsigned(audit: Audit, item: Item) -> None:
+    """§10 step 12: where nobody signed, nobody is named as if they had."""
+    by = item.value("by")
+    named = item.opened("by") and not (isinstance(by, dict) and by.get("kind") == "unknown")
+    assured = item.opened("assurance") and item.value("assurance") != "inferred"
+    if item.says_nothing("token") and (named or assured):
+        audit.find("order-binding", item.index, "nobody signed the order, and it names somebody")
+
+
+def same_names(by: dict, principal: object) -> bool:
+    """Whether both are the same principal by texts."""
+    return isinstance(principal, dict) and all(
+        isinstance(by.get(name), str) and by.get(name) == principal.get(name) for name in ("iss", "sub"))
+
+
+def may_lift(audit: Audit, item: Item, kid: str, row: tuple) -> bool:
+    """§10 step 12: a person lifts a halt, and not one who came after it, unless there was nobody."""
+    if item.entry.kind != 20 or item.value("change") != "resumed":
+        return True
+    halt = item.value("halt")
+    is_person = lambda other: other is not None and isinstance(other[2], dict) and other[2].get("kind") == "human"
+    if not is_uint(halt) or audit.registered(kid, halt):
+        return is_person(row)
+    return is_person(row) and not any(is_person(audit.registered(other, halt)) for other in audit.register)
 
 
 def is_revoked_signer(audit: Audit, item: Item, row: tuple) -> bool:

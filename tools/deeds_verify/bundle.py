@@ -19,15 +19,15 @@ FIELD_IDS = {
     1: {"log_key": 2, "issuer": 4, "issuer_key": 5, "tenant": 6},
     2: {"parent": 9},
     3: {"token": 0, "digest": 1, "request": 2},
-    4: {"what": 0, "target": 1, "eff": 2, "token": 5},
+    4: {"what": 0, "target": 1, "eff": 2, "why": 3, "by": 4, "token": 5, "assurance": 6},
     5: {"act_id": 0, "txn": 1, "principal": 2, "holder": 3, "chain": 5, "pop": 6, "decided_at_ms": 7, "tool": 9,
         "args": 12, "args_digest": 13, "policy_digest": 16, "revocations": 18, "verdict": 22, "credential": 28},
     6: {"act_id": 0, "result": 2, "result_digest": 3},
     10: {"policy_digest": 0, "files": 1},
     11: {"change": 0, "principal": 1, "key": 2, "thumbprint": 3},
     15: {"streams": 0, "children": 1},
-    19: {"child": 0},
-    20: {"change": 0, "on": 1, "token": 4, "halt": 6},
+    19: {"child": 0, "delegation": 1, "holder": 2, "handoff_digest": 3, "handoff": 4, "by": 5},
+    20: {"change": 0, "on": 1, "why": 2, "by": 3, "token": 4, "assurance": 5, "halt": 6},
 }
 EXACT_FIELDS = {(5, 12), (6, 2)}  # §3: `args` and `result`, which are other people's bytes
 
@@ -202,6 +202,11 @@ class Item:
         """Whether the entry is shown to say nothing in this field: there is none, or it is opened and null."""
         field_id = FIELD_IDS[self.entry.kind][name]
         return not self.entry.fields >> field_id & 1 or field_id in self.decoys
+
+    def says_nothing(self, name: str) -> bool:
+        """Whether the entry is shown to give no usable value for this field: it lacks it, or says that it is unknown."""
+        field_id = FIELD_IDS[self.entry.kind][name]
+        return self.lacks(name) or field_id in self.raw and field_id not in self.values
 
     def raw_value(self, name: str) -> bytes | None:
         """The exact bytes of a field that is present to a check."""

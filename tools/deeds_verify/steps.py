@@ -12,7 +12,8 @@ from deeds_verify.encoding import Malformed, sha256
 STEPS = (structure.decode_entries, structure.step_06_fields, structure.step_02_checkpoint,
          structure.step_03_inclusion, structure.step_04_log_id, structure.step_05_chains, structure.step_07_causes,
          structure.step_08_manifests, structure.step_09_children, structure.step_09_register,
-         authority.step_10_delegations, authority.step_11_decisions, authority.step_11_counters,
+         authority.step_10_delegations, authority.step_09_handed_over, authority.step_11_decisions,
+         authority.step_11_counters,
          authority.step_12_orders, authority.step_12_policies, structure.step_13_outcomes,
          structure.step_14_subject, structure.step_15_earlier)
 

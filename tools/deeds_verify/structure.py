@@ -204,6 +204,10 @@ def step_09_children(audit: Audit) -> None:
     announced: dict = {}  # run → its kind 19 entries
     for item in audit.of_kind(19):
         announced.setdefault(item.entry.run, []).append(item)
+        if item.opened("handoff") and item.opened("handoff_digest"):
+            text = item.value("handoff")
+            if not isinstance(text, str) or item.value("handoff_digest") != digest_string(text.encode()):
+                audit.find("child-mismatch", item.index, "the text handed over is not the one of the digest")
         if item.opened("child"):
             check_child(audit, item)
     for item in audit.of_kind(2):

@@ -511,6 +511,8 @@ class Order:
     jws: Jws
     audience: str
     tenant: str
+    iat: int
+    exp: int
     says: dict
 
 
@@ -521,10 +523,10 @@ def parse_order(token: object, typ: str) -> Order:
     check_version(claims)
     check_signer(jws)
     need_life(claims, MAX_LIFE_OF_AN_ORDER)
-    need(claims, "why", "text")
     deeds = need(claims, "deeds", "object")
     says = revocation_says(claims) if typ == REVOCATION else halt_says(claims, deeds)
-    return Order(jws, need(claims, "aud", "text"), need(deeds, "tenant", "text"), says)
+    says["why"] = need(claims, "why", "text")
+    return Order(jws, need(claims, "aud", "text"), need(deeds, "tenant", "text"), claims["iat"], claims["exp"], says)
 
 
 def revocation_says(claims: dict) -> dict:

@@ -62,7 +62,7 @@ async fn connect_or(config: &Config, no_log: NoLog) -> anyhow::Result<Server> {
     }
     if no_log == NoLog::Refuse && !config.data.join("local").is_dir() {
         bail!(
-            "there is no log in `{}`; name another with `--data`, or begin one with `deeds wrap`",
+            "there is no log in `{}`; name another with `--data`, or begin one with `deeds principal add` or `deeds wrap`",
             config.data.display()
         );
     }

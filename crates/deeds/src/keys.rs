@@ -88,7 +88,10 @@ pub(crate) fn create(path: &Path, seed: &[u8; 32], comment: &str) -> Result<Key,
 
 /// Reads a key file that nobody but its owner can read.
 pub(crate) fn read(path: &Path) -> Result<Key, KeyError> {
-    let bytes = files::read_private(path, KEY_FILE_MAX_BYTES)?;
+    let bytes = files::read_private(path, KEY_FILE_MAX_BYTES).map_err(|error| match error {
+        PrivateError::TooLarge { .. } => malformed(path, "it is too large for one"),
+        other => other.into(),
+    })?;
     let text = std::str::from_utf8(&bytes).map_err(|_| malformed(path, "it is not text"))?;
     parse(path, text)
 }

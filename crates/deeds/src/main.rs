@@ -57,15 +57,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error with its causes; a cause that the text above it tells already is not told twice.
+/// An error with its causes; a cause that the text above it tells already is not told twice. What the operating system
+/// says reads as all else: without its number and its capital.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+    for cause in error.chain() {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        if let Some(plain) = cause.downcast_ref::<std::io::Error>().and_then(|error| plain(error, &said)) {
+            text = text.replace(&said, &plain);
         }
     }
     text
+}
+
+fn plain(error: &std::io::Error, said: &str) -> Option<String> {
+    let said = said.strip_suffix(&format!(" (os error {})", error.raw_os_error()?))?;
+    let mut letters = said.chars();
+    let first = letters.next()?.to_lowercase();
+    Some(first.chain(letters).collect())
 }
 
 fn exit_code(outcome: Outcome) -> ExitCode {
@@ -129,4 +141,23 @@ fn block_on(work: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Resu
     // a thread may still wait for a line from standard input that will never come
     runtime.shutdown_background();
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn what_the_operating_system_says_reads_as_all_else() {
+        let missing = std::fs::read("/no/such").context("cannot open `/no/such`").unwrap_err();
+        assert_eq!(chain(&missing), "cannot open `/no/such`: no such file or directory");
+        let gone = std::io::Error::from_raw_os_error(2);
+        let told = anyhow::Error::new(std::io::Error::from_raw_os_error(2))
+            .context(format!("no `x` ({gone}); make it"));
+        assert_eq!(chain(&told), "no `x` (no such file or directory); make it");
+        let own = anyhow::Error::new(std::io::Error::other("It names no file")).context("cannot write `x`");
+        assert_eq!(chain(&own), "cannot write `x`: It names no file");
+    }
 }

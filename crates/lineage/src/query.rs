@@ -97,6 +97,12 @@ pub(crate) fn cut<T>(list: &mut Vec<T>, max: u64, what: &str, margin: &mut Margi
     }
 }
 
+/// A time in seconds for a text that people read, UTC: `2026-11-03 02:00:00Z`.
+pub(crate) fn utc(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    at.map_or_else(|| format!("{seconds} s"), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
 /// How many rows an answer gives.
 pub(crate) fn rows(limit: Option<u64>) -> u64 {
     limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX)

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use evidence::Entry;
 use evidence::id::{self, Id, LOG_LEVEL};
 use evidence::jws::Jwk;
-use evidence::principal::Principal;
+use evidence::principal::{Principal, PrincipalKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use verify::orders::Orders;
@@ -149,6 +149,14 @@ impl Control {
         let now_s = now_ms.max(self.latest_ms) / 1_000;
         let revoked = |who: &Principal| self.orders.is_principal_revoked(&who.iss, &who.sub, now_s);
         self.key(thumbprint).filter(|(principal, _)| !revoked(principal))
+    }
+
+    /// Whether a key was registered when a halt was given, or nobody was: who comes later lifts nothing, or whoever
+    /// may register a key could let everything loose.
+    pub fn may_lift(&self, thumbprint: &str, halt: u64) -> bool {
+        let was_there = |key: &Key| key.index < halt && key.retired.is_none_or(|retired| retired >= halt);
+        self.keys.get(thumbprint).is_some_and(was_there)
+            || !self.keys.values().any(|key| key.principal.kind == PrincipalKind::Human && was_there(key))
     }
 
     /// All keys as a register.

@@ -263,6 +263,13 @@ impl Recorder {
             let text = format!("`{}` is no person: only a registered person lifts a halt", principal.sub);
             return Err(RecorderError::OrderRefused { step: Step::OrderKey.name(), text });
         }
+        if !self.control().may_lift(&signed.key, halt) {
+            let text = format!(
+                "the key of `{}` was registered after the halt @{halt}: somebody who was there lifts it",
+                principal.sub
+            );
+            return Err(RecorderError::OrderRefused { step: Step::OrderKey.name(), text });
+        }
         let on = self.control().orders.halts().find(|(index, _)| *index == halt).map(|(_, on)| on.clone());
         let on = on.ok_or(RecorderError::HaltUnknown(halt))?;
         let said = (signed.act, signed.halt, &signed.on, signed.why.as_str());

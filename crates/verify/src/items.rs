@@ -135,6 +135,11 @@ impl<'a> Seen<'a> {
         id.is_some_and(|id| entry.fields & (1 << id) == 0 || self.fields.nulls.contains(&id))
     }
 
+    /// Whether the entry is shown to give no usable value for a field: [`Seen::is_without`] it, or it says `unknown`.
+    pub(crate) fn is_shown_lacking(&self, name: &str) -> bool {
+        self.is_without(name) || self.opened(name).is_some_and(|opened| opened.unknown)
+    }
+
     /// The value of a field by name, where it is present to a check.
     pub(crate) fn value(&self, name: &str) -> Option<Value> {
         // INVARIANT (opened): what is in `opened` was parsed once already

@@ -54,6 +54,7 @@ pub fn verify_bundle(bytes: &[u8], trust: &TrustRoots) -> Report {
     let register = keys::check(&items, &mut findings);
     // 10: mandates and delegations
     let delegations = delegations::check(&items, &genesis, &register, &mut findings);
+    children::check_delegations(&items, &delegations, &mut findings);
     // 11: decisions that allowed an act, and the counters of their proofs
     let orders = steps::orders::read(&items);
     let earlier = decisions::Earlier { delegations: &delegations, register: &register, orders: &orders };

@@ -10,3 +10,5 @@ pub const TRUST_PINS_MAX: usize = 1_024;
 pub const OPENED_VALUE_MAX_BYTES: usize = 1_048_576;
 /// Furthest that the first entry of a root may lie from when it was issued, ms (format §10 step 10).
 pub const ISSUANCE_AGE_MAX_MS: u64 = 60_000;
+/// How long after its end a signed order may be written, seconds: the skew allowed, and the time in the queue.
+pub(crate) const ORDER_LATE_S: u64 = 90;

@@ -9,9 +9,10 @@ use crate::names::{HaltName, Time};
 /// `deeds revoke`
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
-    /// A token or its digest, a task, the thumbprint of a key, a principal, `issuer-key` or `tenant`
+    /// A delegation or mandate by its entry (`@42`), its digest or its token; a task, the thumbprint of a key, a
+    /// principal, `issuer-key` or `tenant`
     #[arg(
-        value_name = "TOKEN|TASK|THUMBPRINT|NAME|issuer-key|tenant",
+        value_name = "@N|DIGEST|TASK|THUMBPRINT|NAME|issuer-key|tenant",
         allow_hyphen_values = true,
         value_parser = crate::names::word
     )]

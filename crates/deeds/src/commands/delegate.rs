@@ -164,7 +164,7 @@ fn kind(kind: HolderKind) -> PrincipalKind {
 }
 
 /// A delegation as it says of itself, with its token digest. Whoever is to rely on it checks it.
-fn link(token: &str) -> anyhow::Result<(Link, String)> {
+pub(super) fn link(token: &str) -> anyhow::Result<(Link, String)> {
     let signed = Signed::parse(token, jws::DELEGATION)?;
     Ok((Link::parse(signed.unverified())?, signed.digest()))
 }

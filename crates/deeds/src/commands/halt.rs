@@ -5,17 +5,17 @@ use capture::api::{AddHalt, Halts, Resume};
 use capture::client::Client;
 use ed25519_dalek::SigningKey;
 use evidence::delegation::{HaltAct, HaltOrder, On};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::answer;
 use super::order::{Head, behind, signer};
 use super::registered::Registered;
+use super::{Query, answer};
 use crate::Outcome;
 use crate::cli::{HaltArgs, HaltRole, ResumeArgs};
 use crate::config::Config;
 use crate::connect::{Server, connect};
 use crate::names::HaltName;
-use crate::output::{Output, print_json, print_text};
+use crate::output::{Output, print_json, print_text, remark};
 use crate::render::halts;
 use crate::render::style::{HEAD, paint};
 use crate::render::text::{add, safe};
@@ -34,6 +34,14 @@ pub(crate) async fn halt(config: &Config, args: &HaltArgs, output: Output) -> an
             key.as_ref().map(|key| order(&server, key, HaltAct::Halt, &on, &args.why, None)).transpose()?;
         let request = AddHalt { on: on.to_json(), why: args.why.clone(), token };
         written.push((server.client.halt(&request).await?.index, on));
+    }
+    if let [(_, On::Agent { id })] = written.as_slice()
+        && !is_known(&server.client, id).await
+    {
+        remark(&format!(
+            "note: nobody in the log acts as `{}` yet; if that is a slip, `deeds identities` names those there are",
+            id.escape_default()
+        ));
     }
     if output.json {
         let halts: Vec<_> = written.iter().map(|(index, on)| json!({"index": index, "on": on})).collect();
@@ -110,6 +118,13 @@ async fn whom(server: &Server, args: &HaltArgs) -> anyhow::Result<Vec<On>> {
     }
     // read as the server will, so that a name it cannot take stops nothing half-way
     on.iter().map(|on| On::from_json(&on.to_json()).map_err(Into::into)).collect()
+}
+
+/// Whether the log knows a name. The halt is in force in any case; where this cannot be asked nothing is said.
+async fn is_known(client: &Client, name: &str) -> bool {
+    let path = Query::new("/v1/delegations").with("who", name).with("limit", "1");
+    let answer: Result<Value, _> = client.get_json(&path.0).await;
+    answer.err().is_none_or(|error| error.code() != Some("not-found"))
 }
 
 async fn halts_meant(client: &Client, name: &HaltName) -> anyhow::Result<Vec<(u64, On)>> {

@@ -34,7 +34,7 @@ fn about(config: &Config, server: &Server) -> Map<String, Value> {
         "data": config.data,
         "origin": hello.origin,
         "log_vkey": hello.log_vkey,
-        "checkpoint_ms": written_ms(&config.data.join("log/checkpoint")),
+        "checkpoint_ms": written_ms(&config.data.join(&hello.tenant).join("log/checkpoint")),
     });
     match about {
         Value::Object(members) => members,

@@ -86,7 +86,7 @@ fn sizes_are_limited_at_the_boundary() {
     write(&path, &with_size(max), 0o600);
     assert!(read(&path).is_ok());
     write(&path, &with_size(max + 1), 0o600);
-    assert!(matches!(read(&path), Err(KeyError::Private(PrivateError::TooLarge { .. }))));
+    assert!(matches!(read(&path), Err(KeyError::Malformed { why: "it is too large for one", .. })));
 
     let comment = "c".repeat(COMMENT_MAX_BYTES + 1);
     assert!(create(&dir.path().join("long"), &[1; 32], &comment).is_err());

@@ -13,7 +13,9 @@ pub(crate) fn page(answer: &Value, who: &str, width: usize) -> String {
     let list = rows(answer, "delegations");
     let below = margin(answer, width);
     if list.is_empty() {
-        return format!("No delegation that {} could use is recorded by then.\n{below}", safe(who));
+        let told =
+            format!("No delegation that {} could use then, or within a day of it, is recorded.", safe(who));
+        return format!("{told}\n{below}");
     }
     let mut out: String = list.iter().map(|delegation| block(delegation, width)).collect();
     let policy = loose(answer, "policy_digest", "");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fact::loose;
+use super::fact::{Fact, loose};
 use super::lists::{further, margin, number, rows, string, tool};
 use super::style::{DIM, HEAD, WARN, of_word, paint};
 use super::text::{count, item, safe, time};
@@ -45,7 +45,7 @@ fn heading(node: &Value, depth: usize) -> String {
     let mark = if depth == 0 { "" } else { "└ " };
     let at = node.get("index").and_then(Value::as_u64).map(|at| format!("@{at}")).unwrap_or_default();
     let who = match string(node, "kind").as_str() {
-        "mandate" => format!("mandate of {}", loose(node, "principal", "/sub")),
+        "mandate" => format!("mandate of {} for {}", loose(node, "principal", "/sub"), services(node)),
         "root" => format!("{} for {}", loose(node, "holder", "/id"), loose(node, "principal", "/sub")),
         _ => loose(node, "holder", "/id"),
     };
@@ -59,13 +59,26 @@ fn heading(node: &Value, depth: usize) -> String {
     )
 }
 
+/// Who may ask for roots under a mandate.
+fn services(node: &Value) -> String {
+    let named = node.get("holder").and_then(Fact::read);
+    let named = named.as_ref().and_then(|fact| fact.value().as_array());
+    let named: Vec<&str> = named.into_iter().flatten().filter_map(Value::as_str).collect();
+    if named.is_empty() { "services that are not known".to_owned() } else { named.join(", ") }
+}
+
 fn notes(node: &Value) -> Vec<(anstyle::Style, String)> {
     let mut notes = Vec::new();
+    let (state, why) = (string(node, "state"), loose(node, "why", ""));
+    // of one that has not begun or has ended, the times say it
+    if !["live", "not-yet", "expired"].contains(&state.as_str()) {
+        notes.push((WARN, why));
+    }
     let purpose = loose(node, "purpose", "");
     if purpose == evidence::delegation::BREAK_GLASS {
         notes.push((super::style::BAD, "BREAK-GLASS".to_owned()));
     } else if !purpose.is_empty() {
-        notes.push((DIM, purpose));
+        notes.push((DIM, format!("purpose: {purpose}")));
     }
     let (used, below, refused) = (number(node, "used"), number(node, "used_below"), number(node, "refused"));
     let acts = |n: u64| count(n, "act", "acts");
@@ -83,7 +96,13 @@ fn notes(node: &Value) -> Vec<(anstyle::Style, String)> {
     if !unused.is_empty() {
         notes.push((WARN, format!("never used: {}", unused.join(", "))));
     }
-    notes.push((DIM, string(node, "digest")));
+    notes.push((DIM, labelled("digest", &string(node, "digest"))));
+    notes.push((DIM, labelled("key", &loose(node, "holder", "/key"))));
     notes.retain(|(_, note)| !note.is_empty());
     notes
+}
+
+/// What can be revoked, with its name; nothing where there is none.
+fn labelled(name: &str, value: &str) -> String {
+    if value.is_empty() { String::new() } else { format!("{name}: {value}") }
 }

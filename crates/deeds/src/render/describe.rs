@@ -13,6 +13,10 @@ pub(crate) fn value(name: &str, value: &Value) -> String {
         ("decided_at_ms" | "observed_ms" | "started_ms" | "ended_ms", Value::Number(ms)) => {
             ms.as_u64().map(time)
         }
+        // the fields of orders and tokens are in seconds
+        ("eff" | "exp" | "iat" | "nbf", Value::Number(seconds)) => {
+            seconds.as_u64().map(|seconds| time(seconds.saturating_mul(1_000)))
+        }
         ("servers", Value::Array(list)) => {
             let list = list.iter().filter_map(Value::as_object).filter_map(server).collect::<Vec<_>>();
             (!list.is_empty()).then(|| list.join("; "))

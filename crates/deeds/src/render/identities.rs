@@ -5,8 +5,11 @@ use serde_json::Value;
 use super::fact::{Fact, loose};
 use super::lists::{further, margin, number, position, rows, string, tool, word};
 use super::style::{DIM, WARN};
-use super::table::{Row, cell, draw, right, styled, whole};
+use super::table::{Row, cell, draw_id, right, styled, whole};
 use super::text::{age, count};
+
+/// The column of ids.
+const ID: usize = 2;
 
 /// `deeds identities`; `again` is the command that the answer came from.
 pub(crate) fn table(answer: &Value, width: usize, again: &str) -> String {
@@ -26,7 +29,7 @@ pub(crate) fn table(answer: &Value, width: usize, again: &str) -> String {
         whole("HOLDS"),
         whole("STATE"),
     ];
-    format!("{}{below}", draw(&head, list.iter().map(row).collect(), width))
+    format!("{}{below}", draw_id(&head, ID, list.iter().map(row).collect(), width))
 }
 
 fn row(identity: &Value) -> Row {

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::fact::text as fact_text;
 use super::report;
 use super::style::{BAD, DIM, HEAD, WARN, of_word, paint};
-use super::table::{Cell, NOTE_INDENT, Row, cell, draw, fits, left, right, styled, whole};
-use super::text::{add, clock, count, date, paragraph, safe, time};
+use super::table::{Cell, NOTE_INDENT, Row, cell, draw, draw_id, fits, left, right, styled, whole};
+use super::text::{add, clock, count, cut, date, paragraph, safe, time};
 
 /// Characters of a digest that tell one row from another.
 const DIGEST_SHOWN: usize = 12;
@@ -117,7 +117,8 @@ pub(crate) fn actions(answer: &Value, width: usize, again: &str) -> String {
 fn action_row(action: &Value, same_day: bool, args_beside: bool) -> Row {
     let status = action.get("outcome").map(|outcome| fact_text(outcome, "status", "")).unwrap_or_default();
     let digest: String = fact_text(action, "args_digest", "").chars().take(DIGEST_SHOWN).collect();
-    let args = action.pointer("/args/value").and_then(arguments).unwrap_or_default();
+    let args = action.pointer("/args/value").and_then(typed).unwrap_or_default();
+    let args = cut(&args, ARGUMENTS_MAX).into_owned();
     let why = why(action);
     let mut cells = vec![
         position(action.get("index")),
@@ -157,14 +158,17 @@ pub(crate) fn tool(uri: &str) -> &str {
 
 /// Short arguments as `host=ws-0101`; nothing for longer ones.
 pub(crate) fn arguments(args: &Value) -> Option<String> {
+    typed(args).filter(|text| text.chars().count() <= ARGUMENTS_MAX)
+}
+
+fn typed(args: &Value) -> Option<String> {
     let one = |(name, value): (&String, &Value)| match value {
         Value::String(text) if !text.is_empty() && !text.contains(char::is_whitespace) => {
             format!("{name}={text}")
         }
         other => format!("{name}={other}"),
     };
-    let text = args.as_object()?.iter().map(one).collect::<Vec<_>>().join(" ");
-    (text.chars().count() <= ARGUMENTS_MAX).then_some(text)
+    Some(args.as_object()?.iter().map(one).collect::<Vec<_>>().join(" "))
 }
 
 /// What is recorded of the same runs and is no action: `2 gaps: @117, @128 (the server could not be reached)`.
@@ -191,6 +195,10 @@ fn remarks(answer: &Value, width: usize) -> String {
         let n = u64::try_from(places.len()).unwrap_or(u64::MAX);
         let what = match what.as_str() {
             "gap" => count(n, "gap", "gaps"),
+            "revoked" => count(n, "revocation", "revocations"),
+            "halted" => count(n, "halt", "halts"),
+            "resumed" => count(n, "halt lifted", "halts lifted"),
+            "counter-hole" => count(n, "run without all its proofs", "runs without all their proofs"),
             _ => count(n, "refusal that is no action", "refusals that are no actions"),
         };
         let text = format!("{what}:{} ({why})", report::ranges(places));
@@ -229,17 +237,17 @@ pub(crate) fn principals(answer: &Value, width: usize) -> String {
     }
     let lines = list.iter().map(|row| {
         let retired = row.get("retired").and_then(Value::as_u64);
-        vec![
+        Row::from(vec![
             position(row.get("index")),
             cell(fact_text(row, "principal", "/sub")),
             cell(fact_text(row, "principal", "/kind")),
             cell(fact_text(row, "principal", "/key")),
             word(string(row, "label")),
             retired.map_or_else(|| cell("in force"), |at| styled(format!("retired @{at}"), WARN)),
-        ]
+        ])
     });
     let head = [whole("ENTRY"), right("NAME"), whole("KIND"), right("KEY"), whole("LABEL"), whole("STATE")];
-    format!("{}{}", draw(&head, lines.collect(), width), margin(answer, width))
+    format!("{}{}", draw_id(&head, 3, lines.collect(), width), margin(answer, width))
 }
 
 /// `deeds policy show`

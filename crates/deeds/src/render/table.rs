@@ -96,6 +96,25 @@ pub(crate) fn draw<R: Into<Row>>(head: &[Column], rows: Vec<R>, width: usize) ->
     out
 }
 
+/// As [`draw`], but the cells of one column are told whole below their rows where there is no room to do so beside: an
+/// id that is cut can be given to no command.
+pub(crate) fn draw_id(head: &[Column], id: usize, mut rows: Vec<Row>, width: usize) -> String {
+    let natural = natural_widths(head, &rows);
+    if natural.iter().sum::<usize>() + GAP * head.len().saturating_sub(1) <= width {
+        return draw(head, rows, width);
+    }
+    let mut head = head.to_vec();
+    if id < head.len() {
+        head.remove(id);
+    }
+    for row in &mut rows {
+        if id < row.cells.len() {
+            row.notes.insert(0, row.cells.remove(id));
+        }
+    }
+    draw(&head, rows, width)
+}
+
 /// Whether a table can be drawn without cutting a column to where it says little.
 pub(crate) fn fits(head: &[Column], rows: &[Row], width: usize) -> bool {
     let natural = natural_widths(head, rows);
@@ -188,6 +207,17 @@ mod tests {
         let rows = [Row::from(vec![cell("@1234567890"), cell("edr#isolate_host")])];
         assert!(fits(&[whole("AT"), left("TOOL")], &rows, 23));
         assert!(!fits(&[whole("AT"), left("TOOL")], &rows, 22));
+    }
+
+    #[test]
+    fn an_id_without_room_stands_whole_below() {
+        let drawn = |width| {
+            let row = Row::from(vec![cell("@1"), cell("a-long-thumbprint"), cell("live")]).note(cell("more"));
+            let table = draw_id(&[whole("AT"), right("ID"), whole("STATE")], 1, vec![row], width);
+            anstream::adapter::strip_str(&table).to_string()
+        };
+        assert_eq!(drawn(28), "AT  ID                 STATE\n@1  a-long-thumbprint  live\n      more\n");
+        assert_eq!(drawn(27), "AT  STATE\n@1  live\n      a-long-thumbprint\n      more\n");
     }
 
     #[test]

@@ -129,6 +129,32 @@ fn actions_answer() -> Value {
 }
 
 #[test]
+fn orders_about_a_run_are_told_as_what_they_are() {
+    let mut answer = actions_answer();
+    let remark = |index: u64, what: &str| json!({"index": index, "what": what, "run": RUN, "why": fact("too wide", index), "count": missing("none")});
+    answer["remarks"] = json!([remark(10, "revoked"), remark(11, "halted"), remark(12, "resumed")]);
+    let page = plain(&lists::actions(&answer, 100, ""));
+    for told in ["1 revocation: @10 (too wide)", "1 halt: @11 (too wide)", "1 halt lifted: @12 (too wide)"] {
+        assert!(page.contains(told) && !page.contains("refusal"), "{told}: {page}");
+    }
+}
+
+#[test]
+fn long_arguments_are_cut_and_not_left_out() {
+    let mut answer = actions_answer();
+    answer["actions"][0]["args"] = fact(json!({"path": format!("/srv/{}", "x".repeat(60))}), 9);
+    let page = plain(&lists::actions(&answer, 160, ""));
+    assert!(page.contains("path=/srv/xxxx") && page.contains('…'), "{page}");
+}
+
+#[test]
+fn times_in_entries_are_for_people() {
+    let entry =
+        json!({"fields": [{"name": "eff", "value": AT_MS / 1_000, "check": "not-checked", "index": 9}]});
+    assert!(plain(&tree::members(&entry, 80)).contains("2026-11-03 02:00:00Z"));
+}
+
+#[test]
 fn the_authority_page_leads_from_person_to_tool_and_labels_every_fact() {
     let page = plain(&authority::page(&authority_answer(), 100));
     assert_snapshot!("authority", page);

@@ -110,6 +110,11 @@ pub(crate) fn time(ms: u64) -> String {
     at.map_or_else(|| format!("{ms} ms"), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
+/// A time in seconds, as [`time`].
+pub(crate) fn time_s(seconds: u64) -> String {
+    time(seconds.saturating_mul(1_000))
+}
+
 /// A duration in µs.
 pub(crate) fn duration(us: u64) -> String {
     match us {

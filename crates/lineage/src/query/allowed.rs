@@ -17,9 +17,9 @@ use verify::chain::Chain;
 
 use super::chains::{Genesis, Recorded, Until, text_of};
 use super::run::at;
-use super::standing::{LIVE, UNKNOWN};
+use super::standing::{LIVE, NOT_YET, UNKNOWN};
 use super::who::{Column, whose_links};
-use super::{assurance_of_grade, cut, unsigned};
+use super::{assurance_of_grade, cut, unsigned, utc};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
 use crate::fold::links::LinkKind;
@@ -179,6 +179,11 @@ impl Index {
         let Some(chain) = recorded.sound() else {
             return Ok((UNKNOWN, Some("its signatures do not hold, or could not be checked".into())));
         };
+        // a root holds from a little before it was issued, for clocks that differ; until then nobody had it
+        let issued = chain.root().iat;
+        if at_ms / 1_000 < issued {
+            return Ok((NOT_YET, Some(format!("it was issued at {}", utc(issued)))));
+        }
         let standing = self.knowledge(chain, Until::at(at_ms), margin)?.standing(chain, at_ms / 1_000);
         if standing.state != LIVE {
             return Ok((standing.state, standing.why));

@@ -108,7 +108,7 @@ impl Index {
             what: "revocation",
             name: format!("@{}", filter.revocation),
             size,
-            advice: "`deeds revoke` names the position of each",
+            advice: "`deeds delegations` names the revocation of each that was revoked",
         };
         if filter.revocation >= size {
             return Err(not_found());

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::chains::{Genesis, Until, text_of};
 use super::entries::registered_as;
+use super::run::ISSUANCE;
 use super::standing::{HALTED, LIVE, REVOKED, revocation};
 use super::{At, assurance, assurance_of_grade, cut, rows, unsigned};
 use crate::answer::{Answer, Fact, Margin};
@@ -368,18 +369,22 @@ fn tools(db: &Connection, table: &str, what: Dim, id: i64) -> rusqlite::Result<B
     db.prepare_cached(&query)?.query_map(params![what as u8, id], |row| row.get(0))?.collect()
 }
 
-/// The runs that use a key, oldest first.
+/// The runs that use a key, oldest first. Nobody acts in those in which a root was issued to it.
 fn runs(db: &Connection, seen: &Seen) -> rusqlite::Result<Vec<Id>> {
-    db.prepare_cached(
-        "SELECT runs.run FROM users JOIN runs ON runs.id = users.run WHERE key = ?1 ORDER BY runs.started LIMIT ?2",
-    )?
+    db.prepare_cached(&format!(
+        "SELECT runs.run FROM users JOIN runs ON runs.id = users.run WHERE key = ?1 AND NOT ({ISSUANCE})
+         ORDER BY runs.started LIMIT ?2",
+    ))?
     .query_map([seen.id, sql(RUNS_NAMED_MAX + 1)], |row| row.get(0))?
     .collect()
 }
 
 fn run_count(db: &Connection, seen: &Seen) -> rusqlite::Result<u64> {
+    let of_key = format!(
+        "SELECT COUNT(*) FROM users JOIN runs ON runs.id = users.run WHERE key = ?1 AND NOT ({ISSUANCE})"
+    );
     let query = match seen.what {
-        Dim::Key => "SELECT COUNT(*) FROM users WHERE key = ?1",
+        Dim::Key => &of_key,
         Dim::Holder => "SELECT COUNT(DISTINCT run) FROM actions WHERE holder = ?1",
         _ => "SELECT COUNT(DISTINCT run) FROM actions WHERE principal = ?1",
     };

@@ -285,7 +285,7 @@ fn indexed_run(row: &rusqlite::Row<'_>) -> rusqlite::Result<IndexedRun> {
 }
 
 /// A run in which a root was issued and nothing else happened.
-const ISSUANCE: &str = "issued = 1 AND actions = 0";
+pub(crate) const ISSUANCE: &str = "issued = 1 AND actions = 0";
 
 fn select(db: &Connection, filter: &RunsFilter, max: u64) -> rusqlite::Result<Vec<IndexedRun>> {
     let before = filter.before.map_or(i64::MAX, sql);

@@ -8,9 +8,9 @@ use rusqlite::{Connection, params};
 use verify::chain::{self, Chain, Failure, Known, Step};
 use verify::orders::Orders;
 
-use super::At;
 use super::chains::{Genesis, Until};
 use super::run::at;
+use super::{At, utc};
 use crate::answer::Margin;
 use crate::error::LineageError;
 use crate::fold::orders::{HALT_AGENT, HALT_ALL, HALT_PRINCIPAL};
@@ -67,7 +67,10 @@ impl Knowledge {
     pub(crate) fn standing(&self, chain: &Chain, at_s: u64) -> Standing {
         match self.with(|known| chain::in_force(chain, at_s, known)) {
             Ok(()) => Standing { state: LIVE, why: None },
-            Err(failure) => Standing { state: state_of(&failure, chain, at_s), why: Some(failure.text) },
+            Err(failure) => {
+                let state = state_of(&failure, chain, at_s);
+                Standing { state, why: Some(told_as(state, chain).unwrap_or(failure.text)) }
+            }
         }
     }
 
@@ -86,6 +89,20 @@ fn state_of(failure: &Failure, chain: &Chain, at_s: u64) -> &'static str {
         Step::Halted => HALTED,
         _ => UNKNOWN,
     }
+}
+
+/// Why a chain does not hold yet or any more: the checks' own text speaks of an act, and nobody acts here.
+fn told_as(state: &str, chain: &Chain) -> Option<String> {
+    match state {
+        EXPIRED => Some(format!("it held until {}", utc(chain.exp()))),
+        NOT_YET => Some(format!("it holds from {} on", utc(from(chain)))),
+        _ => None,
+    }
+}
+
+/// The second from which on every link holds.
+fn from(chain: &Chain) -> u64 {
+    chain.links().map(|link| link.claims.nbf()).max().unwrap_or_default()
 }
 
 impl Index {
@@ -147,10 +164,10 @@ impl Index {
         let until = Until::at(at_ms);
         let because = |state, why: String| Standing { state, why: Some(why) };
         if at_s >= mandate.exp {
-            return Ok(because(EXPIRED, format!("it held until {} (seconds)", mandate.exp)));
+            return Ok(because(EXPIRED, format!("it held until {}", utc(mandate.exp))));
         }
         if at_s < mandate.nbf {
-            return Ok(because(NOT_YET, format!("it holds from {} (seconds)", mandate.nbf)));
+            return Ok(because(NOT_YET, format!("it holds from {} on", utc(mandate.nbf))));
         }
         if self.registered(signed.kid(), until, margin)?.is_none() {
             return Ok(because(

@@ -80,14 +80,12 @@ fn runs_that_use_one_delegation_or_key() {
         let filter = IdentitiesFilter { now_ms: log.now_ms, ..IdentitiesFilter::default() };
         folded(log).identities(&filter).unwrap()
     };
-    // the run of the issuance uses the key, and is no run that uses the delegation
-    open(&mut log, RUNS_NAMED_MAX - 2);
-    let keys = everybody(&log);
-    open(&mut log, 1);
-    let at = tree(&log);
+    // the run of the issuance is none that uses the delegation or its key
+    open(&mut log, RUNS_NAMED_MAX - 1);
+    let (keys, at) = (everybody(&log), tree(&log));
     assert_eq!(at.content.tree[0].runs.len() as u64, RUNS_NAMED_MAX);
-    cut(&keys, &everybody(&log), "runs that use one key");
     open(&mut log, 1);
+    cut(&keys, &everybody(&log), "runs that use one key");
     cut(&at, &tree(&log), "runs that use one delegation");
 }
 

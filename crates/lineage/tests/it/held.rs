@@ -351,10 +351,14 @@ impl Log {
         what: What,
         target: &Target,
         eff: u64,
-        signer: Option<&SigningKey>,
+        signer: Option<(&str, &SigningKey)>,
     ) -> u64 {
         let now_s = self.now_ms / 1_000;
-        let token = signer.map(|signer| {
+        let by = signer.map_or_else(
+            || json!({"kind": "unknown", "iss": self.issuer, "sub": "uid:1000"}),
+            |(sub, key)| json!(self.person(sub, key)),
+        );
+        let token = signer.map(|(_, signer)| {
             let order = Revocation {
                 jti: id::text(&self.id()),
                 key: Jwk::of(signer).thumbprint(),
@@ -376,9 +380,9 @@ impl Log {
                 ("target", target.to_json()),
                 ("eff", json!(eff)),
                 ("why", json!("key stolen")),
-                ("by", json!({"kind": "unknown", "iss": self.issuer, "sub": "uid:1000"})),
+                ("by", by),
+                ("assurance", json!(if token.is_some() { "issuer-asserted" } else { "inferred" })),
                 ("token", json!(token)),
-                ("assurance", json!("inferred")),
             ],
         )
     }

@@ -206,8 +206,8 @@ fn a_back_dated_revocation_puts_exactly_the_right_acts_in_doubt() {
 fn who_signed_a_revocation_is_checked() {
     let mut scene = scene();
     let target = Target::Text(scene.triage.digest());
-    let signed = scene.log.revoke(What::Delegation, &target, 7, Some(&signing_key(30)));
-    let forged = scene.log.revoke(What::Delegation, &target, 7, Some(&signing_key(66)));
+    let signed = scene.log.revoke(What::Delegation, &target, 7, Some(("maya", &signing_key(30))));
+    let forged = scene.log.revoke(What::Delegation, &target, 7, Some(("maya", &signing_key(66))));
     let index = folded(&scene.log);
     let answer = doubt(&index, signed);
     assert!(answer.complete, "{:?}", answer.findings);

@@ -64,7 +64,8 @@ fn a_tree_tells_what_was_used_and_what_never_was() {
     let late = DelegationsFilter { now_ms: root.exp * 1_000, ..DelegationsFilter::default() };
     let answer = trees(&index, &late);
     assert_eq!(answer.content.tree[0].state, "expired");
-    assert!(answer.content.tree[0].why.is_some());
+    let why = answer.content.tree[0].why.as_deref().unwrap();
+    assert!(why.starts_with("it held until 20") && why.ends_with('Z'), "{why}");
 }
 
 #[test]
@@ -250,7 +251,10 @@ fn keys_of_several_runs_are_shared_and_states_follow_orders() {
     let row = one(&answer, "key", &shared);
     let ids = [&scene.runs[1], &run].map(|run| evidence::id::text(&run.id));
     assert_eq!((row.runs, row.shared.as_slice(), row.delegations), (2, ids.as_slice(), 2));
-    assert!(one(&answer, "key", &scene.helper.thumbprint()).shared.is_empty());
+    let helper = one(&answer, "key", &scene.helper.thumbprint());
+    assert!(helper.runs == 1 && helper.shared.is_empty(), "{helper:?}");
+    let root = one(&answer, "key", &scene.triage.thumbprint());
+    assert!(root.runs == 1 && root.shared.is_empty(), "nobody acts in the run of the issuance: {root:?}");
 
     let on = On::Agent { id: "twin".into() };
     let halt = scene.log.halt(&on);
@@ -300,7 +304,7 @@ fn an_index_that_grew_by_ones_tells_the_same_as_one_made_at_once() {
     let halt = scene.log.halt(&On::All);
     scene.log.resume(halt, &On::All, "maya", &maya);
     let target = Target::Text(scene.responder.digest());
-    let revoked = scene.log.revoke(What::Delegation, &target, 0, Some(&maya));
+    let revoked = scene.log.revoke(What::Delegation, &target, 0, Some(("maya", &maya)));
     scene.runs[2].counter += 1;
     scene.log.decide(&mut scene.runs[2], &Call { refused: Some("revoked"), ..Call::of(ISOLATE, "{}") });
     scene.log.end(&scene.runs[2]);

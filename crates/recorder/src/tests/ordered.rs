@@ -426,3 +426,21 @@ async fn a_revoked_person_signs_no_orders_any_more() {
     bench.on_record(before, &error, "order-key");
     assert_eq!(bench.recorder.halts().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_registered_after_a_halt_does_not_lift_it_unless_nobody_was_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = bench(directory.path()).await;
+    let halt = bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
+    let first = register(&bench, "first", 31).await;
+    let order = resume_order(&bench, &first, &On::All, halt).sign(&first);
+    bench.recorder.resume(halt, "go on", &order, PEER).await.unwrap();
+    let halt = bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
+    let second = register(&bench, "second", 32).await;
+    let order = resume_order(&bench, &second, &On::All, halt).sign(&second);
+    let before = bench.recorder.reader().size();
+    let error = bench.recorder.resume(halt, "go on", &order, PEER).await.unwrap_err();
+    bench.on_record(before, &error, "order-key");
+    let order = resume_order(&bench, &first, &On::All, halt).sign(&first);
+    bench.recorder.resume(halt, "go on", &order, PEER).await.unwrap();
+}

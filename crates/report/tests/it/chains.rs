@@ -156,11 +156,12 @@ fn later_revocations_are_shown_and_put_the_act_in_doubt() {
     scene.log.key_change("principal-registered", "jonas", &jonas);
     let unrelated = scene.log.key_change("principal-registered", "hannah", &signing_key(34));
     let eff = scene.log.now_ms / 1_000 - 300;
-    let other = scene.log.revoke(What::HolderKey, &Target::Text("A".repeat(43)), eff, Some(&jonas));
+    let other =
+        scene.log.revoke(What::HolderKey, &Target::Text("A".repeat(43)), eff, Some(("jonas", &jonas)));
     let key = Target::Text(scene.held[1].thumbprint());
     let subject = Subject::Action(Which::Index(scene.acts[2]));
     assert!(!about(&scene.log, subject, &[]).report.has(Code::InDoubt));
-    let revoked = scene.log.revoke(What::HolderKey, &key, eff, Some(&jonas));
+    let revoked = scene.log.revoke(What::HolderKey, &key, eff, Some(("jonas", &jonas)));
     let proof = about(&scene.log, subject, &[]);
     assert_eq!(proof.report.verdict, Verdict::Verified, "{:?}", proof.report.findings);
     assert_eq!(notes(&proof, Code::InDoubt), [Some(scene.acts[2])]);

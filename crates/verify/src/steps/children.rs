@@ -1,13 +1,15 @@
 //! Step 9, first part: what was handed over to a sub-agent is in its own run and in the run that announced it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::id::{self, Id};
-use evidence::{Entry, Kind, json};
+use evidence::{Digest, Entry, Kind, json};
 use serde_json::Value;
 
+use crate::chain::Chain;
 use crate::finding::{Code, Findings};
 use crate::items::{Items, Seen};
+use crate::steps::delegations::Delegations;
 use crate::steps::manifests;
 
 /// The kind 19 entries of one run, by index, with the child that each names where it is shown.
@@ -28,6 +30,7 @@ pub(crate) fn check(items: &Items<'_>, findings: &mut Findings) {
     let runs = Runs::of(items);
     for (run, children) in &runs.announced {
         for (seen, child) in children {
+            check_text(seen, findings);
             if let Some(child) = child {
                 check_child(seen, run, child, &runs, findings);
             }
@@ -73,6 +76,53 @@ fn check_child(seen: &Seen<'_>, run: &Id, child: &Value, runs: &Runs<'_, '_>, fi
     if entry.kind() != Some(Kind::RunStarted) || !fits {
         let text =
             "the run that is announced here does not begin as a child of this run: one of the two is false";
+        findings.at(seen.index, Code::ChildMismatch, text);
+    }
+}
+
+/// Step 9, what an announcement says of the delegation: after step 10, which says what is sound.
+pub(crate) fn check_delegations(items: &Items<'_>, delegations: &Delegations, findings: &mut Findings) {
+    let withheld: BTreeSet<Id> = items
+        .of_kind(Kind::Delegated)
+        .filter(|(seen, _)| seen.value("token").is_none())
+        .map(|(_, entry)| entry.run)
+        .collect();
+    let shown: BTreeSet<Id> =
+        items.list.iter().filter_map(|seen| seen.entry.as_ref().ok()).map(|entry| entry.run).collect();
+    for (seen, _) in items.of_kind(Kind::ChildStarted) {
+        let (Some(child), Some(digest)) = (seen.value("child"), seen.value("delegation")) else { continue };
+        let Some(run) = run_of(&child).filter(|run| shown.contains(run) && !withheld.contains(run)) else {
+            continue;
+        };
+        let held = digest.as_str().and_then(|digest| delegations.find(digest, &run, u64::MAX));
+        if !held.is_some_and(|held| says_the_same(seen, &held.chain)) {
+            let text = "the authority that is said to be handed over here is not what the child's run shows";
+            findings.at(seen.index, Code::ChildMismatch, text);
+        }
+    }
+}
+
+/// Whether an announcement says of the leaf what the leaf says.
+fn says_the_same(seen: &Seen<'_>, chain: &Chain) -> bool {
+    let leaf = &chain.leaf().claims;
+    let (holder, child) = (chain.holder(), leaf.as_child());
+    let has = |value: &Value, name: &str, text: &str| value.get(name).and_then(Value::as_str) == Some(text);
+    let is_holder = |value: &Value| {
+        has(value, "id", &holder.id) && has(value, "key", &holder.key) && has(value, "asr", &holder.asr)
+    };
+    let handoff = child.and_then(|child| child.handoff.as_deref());
+    let parent = child.map(|child| child.parent.as_str());
+    seen.value("holder").is_none_or(|value| is_holder(&value))
+        && seen.value("handoff_digest").is_none_or(|value| value.as_str() == handoff && handoff.is_some())
+        && seen.value("by").is_none_or(|value| value.as_str() == parent && parent.is_some())
+}
+
+/// The text handed over is the one whose digest stands beside it.
+fn check_text(seen: &Seen<'_>, findings: &mut Findings) {
+    let (Some(text), Some(digest)) = (seen.value("handoff"), seen.value("handoff_digest")) else { return };
+    let right = text.as_str().map(|text| Digest::of(text.as_bytes()).to_string());
+    if right.is_none() || right.as_deref() != digest.as_str() {
+        let text = "the text handed over is not the one whose digest was signed: it was altered";
         findings.at(seen.index, Code::ChildMismatch, text);
     }
 }

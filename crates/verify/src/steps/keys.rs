@@ -6,6 +6,7 @@ use evidence::Principal;
 use evidence::id::LOG_LEVEL;
 use evidence::jws::Jwk;
 use evidence::kind::Kind;
+use evidence::principal::PrincipalKind;
 use serde_json::Value;
 
 use crate::finding::{Code, Findings};
@@ -40,6 +41,11 @@ impl Registered {
         Some((self.text("iss")?.to_owned(), self.text("sub")?.to_owned()))
     }
 
+    /// Whether the principal is a person.
+    pub(crate) fn is_person(&self) -> bool {
+        self.kind() == Some(PrincipalKind::Human.as_str())
+    }
+
     /// The kind of the principal.
     pub(crate) fn kind(&self) -> Option<&str> {
         self.text("kind")
@@ -56,6 +62,11 @@ impl Register {
         let changes = self.0.get(thumbprint)?;
         let count = changes.partition_point(|change| change.index < index);
         changes.get(count.checked_sub(1)?)?.registered.as_ref()
+    }
+
+    /// Whether a key of some person counts as registered below a log index.
+    pub(crate) fn has_person_at(&self, index: u64) -> bool {
+        self.0.keys().any(|thumbprint| self.at(thumbprint, index).is_some_and(Registered::is_person))
     }
 }
 

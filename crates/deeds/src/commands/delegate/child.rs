@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use evidence::delegation::{Narrowing, delegate};
+use anyhow::{Context as _, anyhow, bail};
+use evidence::delegation::{NarrowError, Narrowing, delegate};
 use evidence::id;
 use evidence::jws::Jwk;
 
 use super::{Ask, Given, link};
 use crate::delegation_file::DelegationFile;
+use crate::render::text::time_s;
 use crate::{clock, entropy};
 
 /// Signs a child below the leaf of a delegation file.
@@ -26,7 +27,10 @@ pub(super) fn make(path: &Path, ask: &Ask<'_>) -> anyhow::Result<Given> {
     }
     let now_s = clock::now_s();
     if parent.exp() <= now_s {
-        bail!("the delegation in `{name}` has ended: ask whoever gave it for a new one");
+        bail!(
+            "the delegation in `{name}` ended at {}: ask whoever gave it for a new one",
+            time_s(parent.exp())
+        );
     }
     let Some((holder, kind)) = ask.holder.clone() else {
         bail!("who will hold it? Name the holder with `--agent ID`")
@@ -43,11 +47,30 @@ pub(super) fn make(path: &Path, ask: &Ask<'_>) -> anyhow::Result<Given> {
         handoff: ask.handoff.as_deref(),
         approvals: None,
     };
-    let token = delegate(&file.chain, &key, &narrowing)?;
+    let token = delegate(&file.chain, &key, &narrowing).map_err(advised)?;
     let (leaf, digest) = link(&token)?;
     let narrowed = leaf.scope().difference(parent.scope());
     let from = parent.holder().id.clone();
     let mut chain = file.chain;
     chain.push(token);
     Ok(Given { chain, leaf, digest, narrowed: Some(narrowed), from, recorded: None })
+}
+
+/// With what to do about it, where the command line can do it.
+fn advised(error: NarrowError) -> anyhow::Error {
+    match error {
+        NarrowError::Wider(text) => {
+            anyhow!(
+                "the child does not fit its parent: {text}; leave that out, or ask whoever gave the parent for more"
+            )
+        }
+        NarrowError::Terminal { max_depth: 0 } => {
+            anyhow!("this delegation cannot be passed on: ask whoever gave it for one with `--max-depth`")
+        }
+        NarrowError::Terminal { max_depth } => anyhow!(
+            "this delegation cannot be passed on, its chain is as deep as it may be ({max_depth}): ask for one with a \
+             higher `--max-depth`"
+        ),
+        other => other.into(),
+    }
 }

@@ -10,6 +10,7 @@ use evidence::{Digest, Scope, id};
 use serde_json::Value;
 
 use super::{Ask, Given, field, link};
+use crate::commands::registered::Registered;
 use crate::config::Config;
 use crate::connect::{Server, connect};
 use crate::names::MandateName;
@@ -32,6 +33,11 @@ pub(super) async fn ask(config: &Config, key_file: &Path, ask: &Ask<'_>) -> anyh
         Some(name) => Some(under(&server, name).await?),
         None => None,
     };
+    if let Some(under) = &under {
+        let known = Registered::ask(&server.client).await?;
+        let who = &known.of_key(&Jwk::of(&key).thumbprint())?.sub;
+        fits(&under.mandate.holders, under.mandate.max_depth, who, ask.args.max_depth)?;
+    }
     let request = request(&server, Jwk::of(&key).thumbprint(), ask, under.as_ref())?;
     let issued = server.client.issue(request.sign(&key)).await?;
     let (leaf, digest) =
@@ -49,6 +55,21 @@ pub(super) async fn ask(config: &Config, key_file: &Path, ask: &Ask<'_>) -> anyh
         from,
         recorded: Some((issued.index, issued.run)),
     })
+}
+
+/// What the server would refuse of a request under a mandate for these holders, of this depth, in words about the
+/// command line.
+pub(super) fn fits(holders: &[String], most: u64, who: &str, max_depth: Option<u8>) -> anyhow::Result<()> {
+    ensure!(
+        holders.iter().any(|holder| holder == who),
+        "the mandate is for {}, not for `{who}`: name the key file of one of them with `--as`",
+        holders.join(", ")
+    );
+    ensure!(
+        max_depth.is_none_or(|asked| u64::from(asked) <= most),
+        "`--max-depth` is at most {most} under this mandate: ask for less, or for another mandate"
+    );
+    Ok(())
 }
 
 fn request(

@@ -159,9 +159,41 @@ fn what_would_be_wider_is_refused_and_named() {
     let path = held(dir.path(), 1);
     let error = |path: &Path, line: &str| format!("{:#}", narrow(path, line).err().unwrap());
     let wider = error(&path, "--new-key --agent bot --tool edr#isolate_host --arg host=*");
-    assert!(wider.contains("does not fit its parent"), "{wider}");
+    assert!(wider.contains("does not fit its parent") && wider.contains("leave that out"), "{wider}");
     assert!(error(&path, "--new-key --agent bot --purpose break-glass").contains("purpose"));
     assert!(error(&path, "--new-key").contains("--agent"));
     let ended = held(dir.path(), 0);
-    assert!(error(&ended, "--new-key --agent bot").contains("deep"));
+    assert!(error(&ended, "--new-key --agent bot").contains("cannot be passed on"));
+}
+
+#[test]
+fn what_to_do_next_names_the_server_and_a_shorter_life_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = held(dir.path(), 1);
+    let told = |line: &str| {
+        let args = args(line);
+        let ask = Ask {
+            recipient: recipient(&args).unwrap(),
+            holder: args.agent.clone().map(|id| (id, kind(args.kind))),
+            scope: arguments::scope(&args.tools).unwrap(),
+            handoff: None,
+            args: &args,
+        };
+        let text = told::text(&child::make(&path, &ask).unwrap(), &ask, 100);
+        anstream::adapter::strip_str(&text).to_string()
+    };
+    let text = told("--new-key --agent bot --ttl 3h");
+    assert!(text.contains("deeds wrap --delegation x --name edr -- COMMAND"), "{text}");
+    assert!(text.contains("shorter than `--ttl` asked for"), "{text}");
+    assert!(!told("--new-key --agent bot --ttl 5m").contains("shorter"));
+}
+
+#[test]
+fn a_mandate_is_used_by_those_it_names_and_no_deeper() {
+    let holders = ["robot", "cron"].map(str::to_owned);
+    let fits =
+        |who: &str, depth: Option<u8>| root::fits(&holders, 1, who, depth).map_err(|error| error.to_string());
+    assert_eq!((fits("robot", None), fits("cron", Some(1))), (Ok(()), Ok(())));
+    assert!(fits("maya", None).unwrap_err().contains("robot, cron"));
+    assert!(fits("robot", Some(2)).unwrap_err().contains("at most 1"));
 }

@@ -1,15 +1,16 @@
 //! What `deeds delegate` says it has done.
 
 use evidence::Scope;
-use evidence::delegation::BREAK_GLASS;
+use evidence::delegation::{BREAK_GLASS, Link};
 use evidence::id;
+use evidence::tool::split;
 use serde_json::{Value, json};
 
 use super::{Ask, Given};
 use crate::commands::Again;
 use crate::config::Config;
 use crate::render::limits;
-use crate::render::style::{BAD, DIM, HEAD, paint};
+use crate::render::style::{BAD, DIM, HEAD, WARN, paint};
 use crate::render::text::{add, count, item, paragraph, safe, time};
 
 /// For `--json`.
@@ -30,7 +31,7 @@ pub(super) fn text(given: &Given, ask: &Ask<'_>, width: usize) -> String {
     let mut out = String::new();
     if leaf.purpose() == BREAK_GLASS {
         let why = ask.args.why.as_deref().unwrap_or("as its root says");
-        let loud = format!("{} {} Its review stays open.", paint(BAD, "BREAK-GLASS:"), safe(why));
+        let loud = format!("{} {} (review open)", paint(BAD, "BREAK-GLASS:"), safe(why));
         out.push_str(&paragraph(&loud, 2, width));
     }
     let holder = leaf.holder();
@@ -48,6 +49,7 @@ pub(super) fn text(given: &Given, ask: &Ask<'_>, width: usize) -> String {
     for narrower in given.narrowed.iter().flatten() {
         out.push_str(&item(&format!("narrower: {}", safe(narrower)), 2, width));
     }
+    out.push_str(&shortened(leaf, ask, width));
     let deeper = match leaf.max_depth().saturating_sub(leaf.depth()) {
         0 => "it cannot be passed on".to_owned(),
         links => format!("it can be passed on over {}", count(links, "link", "links")),
@@ -60,8 +62,20 @@ pub(super) fn text(given: &Given, ask: &Ask<'_>, width: usize) -> String {
     let whose =
         if ask.recipient.private.is_some() { "its new key is in the file" } else { "its holder has the key" };
     add(&mut out, format_args!("Bound to the key {}; {whose}.\n", leaf.cnf().thumbprint()));
-    out.push_str(&next(ask));
+    out.push_str(&next(leaf.scope(), ask));
     out
+}
+
+/// That it holds for less than was asked for: nothing outlives what it was made from, and roots have a longest life.
+fn shortened(leaf: &Link, ask: &Ask<'_>, width: usize) -> String {
+    let life = leaf.exp().saturating_sub(leaf.iat());
+    match ask.args.ttl {
+        Some(asked) if asked.0 > life => {
+            let told = "shorter than `--ttl` asked for: this is the longest that was to be had";
+            item(&paint(WARN, told), 2, width)
+        }
+        _ => String::new(),
+    }
 }
 
 /// One line for each tool, with its limits.
@@ -73,9 +87,29 @@ fn tools(scope: &Scope, width: usize) -> String {
     scope.tools().map(line).collect()
 }
 
-fn next(ask: &Ask<'_>) -> String {
+fn next(scope: &Scope, ask: &Ask<'_>) -> String {
     let file = ask.args.out.display().to_string();
-    let wrap = Again::new(&Config::default(), "wrap").word("--delegation").word(&file);
+    let mut wrap = Again::new(&Config::default(), "wrap").word("--delegation").word(&file);
+    // the tools are named by the alias of their server: under another one the wrap would find none of them
+    let alias = match aliases(scope).as_slice() {
+        [alias] => {
+            wrap = wrap.word("--name").word(alias);
+            ""
+        }
+        _ => " --name ALIAS",
+    };
     let own = if ask.recipient.private.is_some() { "" } else { " --key KEYFILE" };
-    format!("Next: {}{own} -- COMMAND, or DEEDS_DELEGATION={file} in the holder's environment\n", wrap.0)
+    format!(
+        "Next: {}{alias}{own} -- COMMAND, or DEEDS_DELEGATION={file} in the holder's environment\n",
+        wrap.0
+    )
+}
+
+/// The servers that a scope names, each once.
+fn aliases(scope: &Scope) -> Vec<String> {
+    let server = |uri: &str| Some(split(uri)?.0.strip_prefix("stdio:")?.to_owned());
+    let mut aliases: Vec<String> = scope.tools().filter_map(server).collect();
+    aliases.sort_unstable();
+    aliases.dedup();
+    aliases
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use capture::mcp::{DelegationSource, Given, RootAsk, RootRequest};
 use evidence::delegation;
 use evidence::jws::Jwk;
@@ -12,8 +12,10 @@ use evidence::principal::PrincipalKind;
 use evidence::{Scope, id};
 
 use crate::cli::WrapArgs;
+use crate::commands::delegate::link;
 use crate::config::Config;
 use crate::delegation_file::{Counter, DelegationFile, counter_path};
+use crate::render::text::time_s;
 use crate::{clock, entropy, keys};
 
 /// Life asked for a root, seconds: what any kind of principal may have. It is renewed as long as the wrap lives.
@@ -38,7 +40,7 @@ pub(super) fn delegation(config: &Config, args: &WrapArgs) -> anyhow::Result<Opt
     );
     let key_file = args.key.as_deref().map(std::path::absolute).transpose()?;
     // a file that cannot be used is found out now, with what to do about it
-    given(&path, key_file.as_deref())?;
+    not_ended(&path, &given(&path, key_file.as_deref())?.chain)?;
     let counter = Counter::new(counter_path(&path));
     Ok(Some(DelegationSource {
         read: Arc::new(move || given(&path, key_file.as_deref()).map_err(|error| format!("{error:#}"))),
@@ -46,6 +48,21 @@ pub(super) fn delegation(config: &Config, args: &WrapArgs) -> anyhow::Result<Opt
             counter.next(thumbprint, at_least).map_err(|error| format!("{error:#}"))
         }),
     }))
+}
+
+/// What has ended is told before a server is started; everything else about a chain is for the log to judge.
+fn not_ended(path: &Path, chain: &[String]) -> anyhow::Result<()> {
+    let leaf = chain.last().and_then(|token| link(token).ok());
+    // no link outlives the one above it
+    let ended = leaf.map(|(leaf, _)| leaf.exp()).filter(|exp| *exp <= clock::now_s());
+    if let Some(exp) = ended {
+        bail!(
+            "the delegation in `{}` ended at {}: ask whoever gave it for a new one",
+            path.display(),
+            time_s(exp)
+        );
+    }
+    Ok(())
 }
 
 fn given(path: &Path, key_file: Option<&Path>) -> anyhow::Result<Given> {

@@ -175,3 +175,50 @@ fn the_executable_that_would_run_is_the_one_hashed() {
     assert_eq!(digest(&first.join("tool")), Some(expected));
     assert_eq!((digest(&first), digest(&first.join("none"))), (None, None));
 }
+
+#[test]
+fn a_delegation_that_has_ended_is_refused_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bot.delegation");
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let holder = evidence::Holder {
+        id: "bot".into(),
+        inst: "i".into(),
+        kind: PrincipalKind::Agent,
+        asr: "inferred".into(),
+        key: Jwk::of(&key).thumbprint(),
+    };
+    let root = |exp: u64| delegation::Root {
+        jti: "01890a5d-ac96-774b-bcce-b302099a8057".into(),
+        issuer: "deeds://o".into(),
+        iat: exp - 60,
+        nbf: exp - 60,
+        exp,
+        cnf: Jwk::of(&key),
+        max_depth: 0,
+        scope: evidence::Scope::server("stdio:edr"),
+        tenant: "local".into(),
+        txn: id::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap(),
+        purpose: "contain".into(),
+        principal: evidence::Principal {
+            kind: PrincipalKind::Unknown,
+            iss: "uid".into(),
+            sub: "1".into(),
+            key: None,
+        },
+        holder: holder.clone(),
+        source: delegation::Source::PeerCredentials { uid: 1 },
+        why: None,
+        intent: None,
+        approvals: None,
+    };
+    let started = |exp: u64| {
+        let token = root(exp).sign(&SigningKey::from_bytes(&[1; 32]));
+        DelegationFile { chain: vec![token], key: Some(key.clone()), handoff: None }.write(&path).unwrap();
+        let config = Config { delegation: Some(path.clone()), ..Config::default() };
+        source(&config, &args("deeds wrap -- edr")).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(started(crate::clock::now_s() + 600), Ok(()));
+    let error = started(1_793_671_200).unwrap_err();
+    assert!(error.contains("ended at 2026-11-03 02:00:00Z: ask whoever gave it"), "{error}");
+}

@@ -111,7 +111,9 @@ fn delegations_are_a_tree_with_what_was_never_used() {
     let root =
         node(5, "root", &service(), (1, 18, 2), json!(["stdio:idp#disable_user"]), json!([child, idle]));
     let mut mandate = node(4, "mandate", &Value::Null, (0, 19, 2), json!([]), json!([root]));
-    mandate["holder"] = missing("none");
+    mandate["holder"] = fact(json!(["ir-playbook"]), 4);
+    mandate["state"] = json!("revoked");
+    mandate["why"] = json!("it was revoked (@20, delegation)");
     let mut glass = node(9, "root", &holder(), (1, 0, 0), json!([]), json!([]));
     glass["purpose"] = json!("break-glass");
     let answer = json!({"size": 30, "complete": false, "next": 4, "tree": [glass, mandate]});

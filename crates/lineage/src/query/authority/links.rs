@@ -14,6 +14,7 @@ use crate::index::Index;
 use crate::query::actions::announced;
 use crate::query::chains::Until;
 use crate::query::standing::revocation;
+use crate::query::utc;
 use crate::record::Record;
 
 /// One signed link.
@@ -174,7 +175,7 @@ fn narrowed(checked: &Checked, place: usize, link: &Claims) -> Vec<String> {
     if let Some(above) = place.checked_sub(1).and_then(|above| checked.recorded.claims.get(above)) {
         let mut texts = link.scope().difference(above.scope());
         if link.exp() < above.exp() {
-            texts.push(format!("until: {} (of {})", link.exp(), above.exp()));
+            texts.push(format!("until: {} (of {})", utc(link.exp()), utc(above.exp())));
         }
         if link.max_depth() < above.max_depth() {
             texts.push(format!(

@@ -7,7 +7,7 @@ use testkit::{Draft, LogBuilder, TestRun};
 use super::{Scene, Vector, at, failed, verified};
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [shown(), mismatched(), unannounced(), manifests()].into_iter().flatten().collect()
+    [shown(), mismatched(), misquoted(), unannounced(), manifests()].into_iter().flatten().collect()
 }
 
 /// An agent and a sub-agent whose run is announced: 4 and 5 the parent's run and root, 6 to 8 the child's run, 9 the
@@ -106,6 +106,45 @@ fn shown() -> Vec<Vector> {
             &open.log.bundle(),
             &[at(5, "open-run")],
         ),
+    ]
+}
+
+/// What the announcement says of the delegation is not what the child's run shows.
+fn misquoted() -> Vec<Vector> {
+    let case = |name, about, change: &dyn Fn(Draft) -> Draft| {
+        let (log, parent, child) = Family::parent();
+        let mut family = Family { log, parent, child };
+        family.log.append(family.log.run_started(&family.child));
+        let token = family.log.child_delegation(&family.parent, &family.child);
+        let leaf = family.log.record_child(&family.parent, &mut family.child, &token);
+        family.parent.children.push(family.child.id);
+        let draft = family.log.child_started(&family.parent, &family.child, leaf);
+        family.log.append(change(draft));
+        family.end();
+        failed(name, about, &family.log, &family.log.bundle(), &[at(9, "child-mismatch")])
+    };
+    let digest = json!("sha256:0000000000000000000000000000000000000000000000000000000000000000");
+    vec![
+        case("child-other-holder", "The announcement names another holder than the delegation.", &|draft| {
+            let holder = json!({"id": "mallory", "inst": "", "kind": "agent", "asr": "inferred", "key": "x"});
+            draft.with("holder", &holder)
+        }),
+        case(
+            "child-other-delegation",
+            "It names a delegation that the child's run does not have.",
+            &|draft| draft.with("delegation", &json!("n27PSDikVSDJK4WYXwGwjZv9No47BMp9HPSrjZYlTBw")),
+        ),
+        case("child-other-delegator", "It names another delegation above it.", &|draft| {
+            draft.with("by", &json!("n27PSDikVSDJK4WYXwGwjZv9No47BMp9HPSrjZYlTBw"))
+        }),
+        case(
+            "child-other-handoff",
+            "It names a text although the delegation was given without one.",
+            &|draft| draft.with("handoff_digest", &digest),
+        ),
+        case("child-altered-handoff", "The text is not the one whose digest stands beside it.", &|draft| {
+            draft.with("handoff_digest", &digest).with("handoff", &json!("isolate everything"))
+        }),
     ]
 }
 

@@ -408,6 +408,8 @@ fn signed() -> Vec<Vector> {
     let token = with_signature_of(&claims.sign(&forged.person.key), &other);
     forged.log.append(forged.log.revoked(What::Tenant, &text("local"), 7, Some(&token)));
     let hidden = Signed::revocation(|order| order.eff = 8, same);
+    let mallory = json!({"kind": "human", "iss": "deeds://elsewhere.test/log", "sub": "mallory"});
+    let in_time = Signed::halt(|order| (order.iat, order.exp) = (order.iat - 390, order.iat - 90), same);
     let revoked_signer = |late: u64| {
         let mut signed = Signed::new();
         let issuer = signed.person.principal.iss.clone();
@@ -486,6 +488,46 @@ fn signed() -> Vec<Vector> {
             "order-binding",
         ),
         one(
+            "order-by",
+            "A halt recorded as given by somebody else than its signer.",
+            &Signed::halt(|_| {}, |draft| draft.with("by", &mallory)),
+            "order-binding",
+        ),
+        one(
+            "order-unsigned-by",
+            "A halt that nobody signed, recorded as given by a person.",
+            &Signed::halt(|_| {}, |draft| draft.with("token", &Value::Null).with("by", &mallory)),
+            "order-binding",
+        ),
+        one(
+            "order-unsigned-assurance",
+            "A halt that nobody signed, recorded as vouched for by the issuer.",
+            &Signed::halt(
+                |_| {},
+                |draft| draft.with("token", &Value::Null).with("assurance", &json!("issuer-asserted")),
+            ),
+            "order-binding",
+        ),
+        one(
+            "order-why",
+            "A halt recorded with another reason than was signed.",
+            &Signed::halt(|_| {}, |draft| draft.with("why", &json!("because"))),
+            "order-binding",
+        ),
+        one(
+            "order-late",
+            "A halt recorded 91 seconds after its order ended.",
+            &Signed::halt(|order| (order.iat, order.exp) = (order.iat - 391, order.iat - 91), same),
+            "order-binding",
+        ),
+        verified(
+            "order-just-in-time",
+            "A halt recorded 90 seconds after its order ended.",
+            &in_time,
+            &in_time.bundle(),
+            &[],
+        ),
+        one(
             "order-on",
             "A halt recorded of somebody else than was signed.",
             &Signed::halt(|order| order.on = On::Agent { id: "helper".into() }, same),
@@ -530,6 +572,19 @@ fn resumes() -> Vec<Vector> {
     let absent = case(&|_| None, &|draft| draft.without("token"));
     let hidden = unsigned.bundle_showing(|kind, name| (kind, name) != (Kind::HaltedOrResumed, "token"));
     let other = case(&signed, &|draft| draft.with("halt", &json!(6)));
+    let unknown = case(&|_| None, &|draft| draft.with("token", &json!({"unknown": "lost"})));
+    let lifted_by = |kind: PrincipalKind| {
+        case(
+            &move |scene: &mut Scene| {
+                let mut newcomer = scene.log.person("newcomer");
+                newcomer.principal.kind = kind;
+                scene.log.append(scene.log.key_change("principal-registered", &newcomer));
+                Some(scene.log.halt_order(&newcomer, &On::All, Some(7)).sign(&newcomer.key))
+            },
+            &|draft| draft,
+        )
+    };
+    let (service, newcomer) = (lifted_by(PrincipalKind::Service), lifted_by(PrincipalKind::Human));
     vec![
         verified("resumed", "A halt that a person lifted before the act.", &lifted, &lifted.bundle(), &[]),
         failed(
@@ -538,6 +593,27 @@ fn resumes() -> Vec<Vector> {
             &unsigned,
             &unsigned.bundle(),
             &[at(8, "order-unsigned")],
+        ),
+        failed(
+            "order-unsigned-unknown",
+            "A halt was lifted by an entry that says that nobody knows who signed.",
+            &unknown,
+            &unknown.bundle(),
+            &[at(8, "order-unsigned")],
+        ),
+        failed(
+            "resumed-by-a-service",
+            "A halt that a service lifted.",
+            &service,
+            &service.bundle(),
+            &[at(9, "order-key")],
+        ),
+        failed(
+            "resumed-by-a-newcomer",
+            "A halt that somebody lifted who was registered after it.",
+            &newcomer,
+            &newcomer.bundle(),
+            &[at(9, "order-key")],
         ),
         failed(
             "order-unsigned-absent",
@@ -551,7 +627,7 @@ fn resumes() -> Vec<Vector> {
             "Whether somebody signed for lifting a halt is withheld.",
             &unsigned,
             &hidden,
-            &[at(7, "withheld"), at(8, "withheld")],
+            &[at(7, "withheld"), at(8, "withheld"), at(8, "order-withheld")],
         ),
         failed(
             "resumed-other",
