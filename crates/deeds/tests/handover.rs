@@ -9,7 +9,6 @@
     reason = "a test stops at what it did not expect"
 )]
 #![allow(clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
-#![allow(clippy::disallowed_methods, reason = "a test asks whether it runs in CI")]
 
 mod support;
 
@@ -18,21 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{DEEDS, Data, Mcp, root};
-
-const PYTHON: &str = ".peers/python/bin/python";
-const FILESYSTEM: &str = ".peers/node/node_modules/.bin/mcp-server-filesystem";
-
-/// The program, if it is installed. Says aloud when a test is skipped; in CI nothing is skipped.
-fn peer(path: &str) -> Option<PathBuf> {
-    let program = root().join(path);
-    if program.exists() {
-        return Some(program);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "`{path}` is missing: run scripts/peers");
-    eprintln!("SKIPPED: `{path}` is not installed; scripts/peers installs it");
-    None
-}
+use support::{DEEDS, Data, FILESYSTEM, Mcp, PYTHON, peer, root};
 
 /// The agent in Python: signs its own proofs, narrows its own delegation.
 struct Agent {

@@ -9,7 +9,6 @@
     reason = "a test stops at what it did not expect"
 )]
 #![allow(clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
-#![allow(clippy::disallowed_methods, reason = "a test asks whether it runs in CI")]
 
 mod support;
 
@@ -20,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{DEEDS, Data};
+use support::{DEEDS, Data, on_path};
 
 /// Calls behind which something may have changed. Each is cut at its first, second, … occurrence in any thread.
 const STEPS: [&str; 7] = ["write", "writev", "pwrite64", "fdatasync", "fsync", "rename", "sendto"];
@@ -43,15 +42,6 @@ const OPERATIONS: [Operation; 4] = [
     Operation { name: "revoke", kinds: &["revoked"] },
     Operation { name: "halt", kinds: &["halted-or-resumed"] },
 ];
-
-fn has_strace() -> bool {
-    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(found || std::env::var("CI").as_deref() != Ok("true"), "`strace` is missing: run scripts/peers");
-    if !found {
-        eprintln!("SKIPPED: `strace` is not installed");
-    }
-    found
-}
 
 /// Kills a process as it enters the nth call of this name.
 fn inject(step: &str, nth: u32) -> [String; 4] {
@@ -211,7 +201,7 @@ fn check_effect(data: &Data, operation: &Operation, round: u32, there: bool) {
 
 #[test]
 fn an_order_that_the_server_dies_under_is_there_whole_or_not_at_all() {
-    if !has_strace() {
+    if !on_path("strace") {
         return;
     }
     let data = prepared();
@@ -254,7 +244,7 @@ fn check_rebuilt(data: &Data) {
 
 #[test]
 fn a_delegation_file_that_is_being_replaced_is_the_old_or_the_new_one() {
-    if !has_strace() {
+    if !on_path("strace") {
         return;
     }
     let data = prepared();

@@ -8,40 +8,16 @@
     reason = "a test stops at what it did not expect"
 )]
 #![allow(clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
-#![allow(clippy::disallowed_methods, reason = "a test asks whether it runs in CI")]
 
 mod support;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{DEEDS, Data, root};
+use support::{DEEDS, Data, FILESYSTEM, PYTHON, on_path, peer, root};
 
-const PYTHON: &str = ".peers/python/bin/python";
-const FILESYSTEM: &str = ".peers/node/node_modules/.bin/mcp-server-filesystem";
 const TIME: &str = ".peers/python/bin/mcp-server-time";
-
-/// The program, if it is installed. Says aloud when a test is skipped; in CI nothing is skipped.
-fn peer(path: &str) -> Option<PathBuf> {
-    let program = root().join(path);
-    if program.exists() {
-        return Some(program);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "`{path}` is missing: run scripts/peers");
-    eprintln!("SKIPPED: `{path}` is not installed; scripts/peers installs it");
-    None
-}
-
-fn on_path(name: &str) -> bool {
-    let found = Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(found || std::env::var("CI").as_deref() != Ok("true"), "`{name}` is missing: run scripts/peers");
-    if !found {
-        eprintln!("SKIPPED: `{name}` is not installed");
-    }
-    found
-}
 
 /// The JSON that a client prints about what it saw.
 fn seen(command: &mut Command) -> Value {

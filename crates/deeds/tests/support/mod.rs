@@ -23,6 +23,37 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// A Python with what `peers/requirements.txt` locks.
+pub(crate) const PYTHON: &str = ".peers/python/bin/python";
+/// The official file server.
+pub(crate) const FILESYSTEM: &str = ".peers/node/node_modules/.bin/mcp-server-filesystem";
+
+/// A program by others, if it is installed. Says aloud when a test is skipped; in CI nothing is skipped.
+pub(crate) fn peer(path: &str) -> Option<PathBuf> {
+    let program = root().join(path);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(!in_ci(), "`{path}` is missing: run scripts/peers");
+    eprintln!("SKIPPED: `{path}` is not installed; scripts/peers installs it");
+    None
+}
+
+/// Whether a program that answers `-V` is on the path; in CI it has to be.
+pub(crate) fn on_path(name: &str) -> bool {
+    let found = Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    assert!(found || !in_ci(), "`{name}` is missing: run scripts/peers");
+    if !found {
+        eprintln!("SKIPPED: `{name}` is not installed");
+    }
+    found
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test asks whether it runs in CI")]
+fn in_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
+}
+
 /// A data directory whose server is stopped when the test ends, however it ends.
 pub(crate) struct Data {
     dir: tempfile::TempDir,
