@@ -157,6 +157,8 @@ struct Derived {
     tokens: Vec<String>,
     keys: Vec<SigningKey>,
     scopes: Vec<Scope>,
+    /// What the last scope was made from.
+    rows: Rows,
 }
 
 /// A root and this many children, each narrowed at random by the holder above.
@@ -196,7 +198,7 @@ fn derived(random: &mut SeededRandom, children: usize) -> Derived {
         tokens.push(delegate(&tokens, keys.last().unwrap(), &narrowing).unwrap());
         keys.push(key);
     }
-    Derived { log, tokens, keys, scopes }
+    Derived { log, tokens, keys, scopes, rows }
 }
 
 impl Derived {
@@ -318,6 +320,45 @@ proptest! {
         *target = if how == 3 { flipped(&before, at, bit) } else { altered(&before, at, byte, how) };
         prop_assert_ne!(&*target, &before);
         prop_assert!(three.act(&tokens, &pop, TOOLS[0], args).is_err());
+    }
+}
+
+/// Chains of one to three links to derive one more from: making them costs most.
+static PARENTS: LazyLock<Vec<Derived>> = LazyLock::new(|| {
+    (0..64).map(|seed| derived(&mut SeededRandom::new(seed), usize::try_from(seed % 3).unwrap())).collect()
+});
+
+/// Who gets the child.
+static CHILD: LazyLock<SigningKey> = LazyLock::new(|| signing_key("child"));
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn every_child_that_is_derived_verifies_and_permits_no_more(seed in any::<u64>()) {
+        let mut random = SeededRandom::new(seed);
+        let (parent, ladders) = (pick(&mut random, &PARENTS), ladders());
+        let scope = scope_of(&narrowed(&mut random, &parent.rows, &ladders), &ladders);
+        let narrowing = Narrowing {
+            jti: id::uuid_v7(random.below(1 << 40), &random.array()),
+            iat: parent.log.clock.now_ms() / 1_000 + random.below(60),
+            ttl: 1 + random.below(10_000),
+            cnf: Jwk::of(&CHILD),
+            max_depth: one_in(&mut random, 2).then(|| 3 + random.below(6)),
+            scope: Some(scope.clone()),
+            purpose: one_in(&mut random, 2).then(|| "less".to_owned()),
+            holder: ("child".into(), PrincipalKind::Agent, String::new()),
+            handoff: one_in(&mut random, 2).then_some("look into it"),
+            approvals: None,
+        };
+        let child = delegate(&parent.tokens, parent.keys.last().unwrap(), &narrowing).unwrap();
+        let tokens = [parent.tokens.as_slice(), &[child]].concat();
+        let chain = parent.checked(&tokens).unwrap();
+        prop_assert_eq!(chain.leaf().claims.scope(), &scope);
+        let (tool, args) = call(&mut random, &scope);
+        let allowed = scope.permits(tool, &args).is_ok();
+        prop_assert_eq!(chain::covered(&chain, tool, Some(&args)).is_ok(), allowed);
+        prop_assert!(!allowed || parent.scopes.iter().all(|above| above.permits(tool, &args).is_ok()));
     }
 }
 
