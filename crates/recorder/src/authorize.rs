@@ -19,6 +19,8 @@ pub(crate) struct View {
     pub(crate) run: RunFacts,
     /// The chain that ends in the delegation that the request names, root first, where the run has it.
     pub(crate) tokens: Option<Vec<String>>,
+    /// Whether it is the run's own holder's, and not that of somebody on the way to it.
+    pub(crate) own: bool,
     /// Position of the log-level chain.
     pub(crate) log_index: u64,
     /// Who asks.
@@ -103,6 +105,7 @@ impl Recorder {
                 holder: run.holder.clone(),
             },
             tokens: run.chain(&request.delegation),
+            own: run.acts_under(&request.delegation),
             log_index: control.log_index,
             peer,
             at_ms: self.0.clock.wall_ms(),
@@ -143,8 +146,7 @@ impl Recorder {
         let chain = self.held_as(&request.delegation, tokens).map_err(|failure| refusal(&failure))?;
         let chain: &Chain = found.chain.insert(chain);
         found.thumbprint = Some(chain.holder().key);
-        if chain.holder().id != view.run.holder.id {
-            // the run has the links of everybody on the way, and acts under none of theirs
+        if !view.own {
             found.pop = self.counted(chain, &request.pop);
             let text = "the delegation is another holder's than the run: who holds it opens a run of its own";
             return Err(Reason::new("delegation", "run-binding", text));

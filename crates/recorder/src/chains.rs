@@ -12,7 +12,7 @@ use evidence::jws::{self, Signed};
 use evidence::label::Grade;
 use evidence::principal::Holder;
 use serde_json::{Value, json};
-use verify::chain::{self, Anchor, Chain, Failure, Known, Link, Step};
+use verify::chain::{self, Anchor, Chain, Failure, Known, Step};
 use verify::orders::Orders;
 
 use crate::control::Run;
@@ -422,28 +422,26 @@ fn leaf_of(tokens: &[String]) -> Option<String> {
     Some(Signed::parse(tokens.last()?, jws::DELEGATION).ok()?.digest())
 }
 
-/// A run belongs to one task and one holder: a chain of another is for another run.
+/// A run belongs to one task and one holder, who is known by the holders on the way: a chain of another is for another
+/// run. The name alone would not do, because a sub-agent can give its own children any name, that of its delegator or
+/// of a stranger too.
 pub(crate) fn check_fits(run: &Run, chain: &Chain) -> Result<(), RecorderError> {
     let root = chain.root();
+    let holders: Vec<Holder> = chain.links().map(|link| link.claims.holder()).collect();
+    let mut holders: Vec<&str> = holders.iter().map(|holder| holder.id.as_str()).collect();
+    // one who passes authority on to itself counts once
+    holders.dedup();
     let other = if run.txn != id::text(&root.txn) {
         "task"
     } else if !run.principal.same(&root.principal) {
         "principal"
-    } else if run.holder.id != chain.holder().id || comes_back(run, chain) {
+    } else if !run.is_held_by(&holders) {
         "holder"
     } else {
         return Ok(());
     };
     let text = format!("the run is of another {other} than the delegation: open a run of its own");
     Err(RecorderError::DelegationRefused { step: "run-binding", text })
-}
-
-/// Whether a chain comes back to the name of the run's holder through somebody else whom the run does not know: a
-/// sub-agent can give its own children any name, that of its delegator too.
-fn comes_back(run: &Run, chain: &Chain) -> bool {
-    let own = |link: &Link| link.claims.holder().id == run.holder.id;
-    let mut below = chain.links().skip_while(|link| !own(link));
-    below.any(|link| !own(link) && !run.delegations.contains_key(&link.digest))
 }
 
 /// The same answer for what never was, what was forgotten, and what is another log's.

@@ -34,11 +34,11 @@ struct Table {
     uses: u64,
 }
 
-/// Thumbprint of the key, with the task and the holder that its chain names: a run is of one of each.
+/// Thumbprint of the key, with the task and the holders that its chain names: a run is of one of each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Name {
     kid: String,
-    bound_to: [String; 2],
+    bound_to: (String, Vec<String>),
 }
 
 struct Guest {

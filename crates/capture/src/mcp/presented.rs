@@ -58,8 +58,9 @@ pub(crate) struct Chain {
     pub(crate) tokens: Vec<String>,
     /// The key that the leaf is bound to.
     pub(crate) key: Jwk,
-    /// Task and holder: a run is of one of each.
-    pub(crate) bound_to: [String; 2],
+    /// The task, and the holders from the root down, one who passes authority on to itself once: a run is of one of
+    /// each.
+    pub(crate) bound_to: (String, Vec<String>),
 }
 
 /// The members as they were written.
@@ -182,10 +183,22 @@ impl Chain {
         let jwk = claims.pointer("/cnf/jwk").unwrap_or(&Value::Null);
         let key = Jwk::parse(jwk)
             .map_err(|error| malformed(format!("the key that the last delegation is bound to: {error}")))?;
-        let said = |path| claims.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let bound_to = [said("/deeds/txn"), said("/deeds/hld/id")];
+        let bound_to = (said(&leaf, "/deeds/txn"), holders(&tokens));
         Ok((leaf.digest(), Self { tokens, key, bound_to }))
     }
+}
+
+/// Whose the links are, as they say themselves. What cannot be read is the server's to refuse.
+fn holders(tokens: &[String]) -> Vec<String> {
+    let links = tokens.iter().filter_map(|token| Signed::parse(token, jws::DELEGATION).ok());
+    let mut holders: Vec<String> = links.map(|link| said(&link, "/deeds/hld/id")).collect();
+    holders.dedup();
+    holders
+}
+
+fn said(link: &Signed, path: &str) -> String {
+    let claims = Value::Object(link.unverified().clone());
+    claims.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

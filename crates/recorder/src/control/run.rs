@@ -1,6 +1,6 @@
 //! One run in the control state.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use evidence::Entry;
 use evidence::limits::CHAIN_LINKS_MAX;
@@ -125,16 +125,47 @@ impl Run {
 
     /// The tokens of the chain that ends in a link, root first; nothing where the run does not know all of them.
     pub fn chain(&self, leaf: &str) -> Option<Vec<String>> {
-        let mut tokens = Vec::new();
+        let links = self.above(leaf)?;
+        Some(links.into_iter().rev().map(|link| link.token.clone()).collect())
+    }
+
+    /// The links of a chain from its leaf up, where it knows all of them.
+    fn above(&self, leaf: &str) -> Option<Vec<&Link>> {
+        let mut links = Vec::new();
         let mut next = Some(leaf);
         while let Some(digest) = next {
             // a parent is in the log before its child, so no link comes back to itself; the limit says so again
-            let link = self.delegations.get(digest).filter(|_| tokens.len() < CHAIN_LINKS_MAX)?;
-            tokens.push(link.token.clone());
+            let link = self.delegations.get(digest).filter(|_| links.len() < CHAIN_LINKS_MAX)?;
+            links.push(link);
             next = link.parent.as_deref();
         }
-        tokens.reverse();
-        Some(tokens)
+        Some(links)
+    }
+
+    /// Whether these, root first, are the holders on the way to the run's own holder, by some chain that it acts under:
+    /// one that it knows no link below. (A link above may bear the same name and be somebody else's.)
+    pub fn is_held_by(&self, holders: &[&str]) -> bool {
+        let above: BTreeSet<&str> =
+            self.delegations.values().filter_map(|link| link.parent.as_deref()).collect();
+        let mut own = self
+            .delegations
+            .iter()
+            .filter(|(leaf, link)| link.holder == self.holder.id && !above.contains(leaf.as_str()));
+        own.any(|(leaf, _)| self.holders(leaf).is_some_and(|known| known == holders))
+    }
+
+    /// Whether an act under this delegation is the run's own holder's. The run has the links of everybody on the way,
+    /// and acts under none of theirs.
+    pub fn acts_under(&self, leaf: &str) -> bool {
+        self.holders(leaf).is_some_and(|holders| self.is_held_by(&holders))
+    }
+
+    /// The holders of a chain by its leaf, root first; one who passes authority on to itself counts once.
+    fn holders(&self, leaf: &str) -> Option<Vec<&str>> {
+        let mut holders: Vec<&str> = self.above(leaf)?.into_iter().map(|link| link.holder.as_str()).collect();
+        holders.reverse();
+        holders.dedup();
+        Some(holders)
     }
 
     /// How many links it knows that have not ended for good at `now_s`.

@@ -202,6 +202,33 @@ async fn a_sub_agent_that_borrows_its_delegators_name_is_no_parent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_borrowed_name_leads_into_nobodys_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = bench(directory.path()).await;
+    let person = register(&bench, "ciso", 11).await;
+    let root = bench.issued(&person, 20, |_| {}).await;
+    let victim = root.child(&bench, 21);
+    let run = bench.opened(&victim).await;
+    // a stranger below the same root names its own child like the victim
+    let borrowed = root.child(&bench, 22).narrowed(&bench, 23, |child| child.holder.0 = "agent-21".into());
+    let before = bench.recorder.reader().size();
+    let taken = bench.recorder.take_chain(run.run, 0, borrowed.presented(), PEER).await.map(drop);
+    bench.on_record(before, &taken.unwrap_err(), "run-binding");
+    bench.not_opened(OpenRun { join: Some(run.run), ..under(&borrowed) }, "run-binding").await;
+    // nor does somebody on the way act in the run of a sub-agent that bears the name
+    let worker = root.child(&bench, 24);
+    let named_back = worker.narrowed(&bench, 25, |child| child.holder.0 = "agent-20".into());
+    let own = bench.opened(&named_back).await;
+    bench.denied(bench.act(&own, &root, READ, "{}", 0), "run-binding").await;
+    bench.allowed(bench.act(&own, &named_back, READ, "{}", 0)).await.leased();
+    // who passes authority on to itself stays who it was
+    let again = victim.narrowed(&bench, 26, |child| child.holder.0 = "agent-21".into());
+    bench.recorder.take_chain(run.run, 0, again.presented(), PEER).await.unwrap();
+    bench.allowed(bench.act(&run, &again, READ, "{}", 0)).await.leased();
+    bench.allowed(bench.act(&run, &victim, READ, "{}", 0)).await.leased();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alias_outlives_a_flood_of_tasks_while_a_run_uses_it() {
     let directory = tempfile::tempdir().unwrap();
     let bench = bench(directory.path()).await;

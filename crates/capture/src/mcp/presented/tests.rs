@@ -47,7 +47,7 @@ fn a_chain_by_value_and_one_by_reference_are_read() {
     let by_value = Presented::parse(&member.to_string()).unwrap();
     let chain = by_value.chain.as_ref().unwrap();
     assert_eq!((chain.tokens.len(), chain.key.thumbprint()), (2, Jwk::of(&key(1)).thumbprint()));
-    assert_eq!(chain.bound_to, ["t", "agent"]);
+    assert_eq!(chain.bound_to, ("t".into(), vec!["agent".into()]));
     assert_eq!((by_value.leaf.as_str(), by_value.handoff.as_deref()), (digest.as_str(), Some("do it")));
     assert_eq!((by_value.kid(), by_value.act_id()), (Jwk::of(&key(1)).thumbprint().as_str(), [7; 16]));
     let by_ref = Presented::parse(&json!({"ref": digest, "pop": pop(&digest, 1)}).to_string()).unwrap();
