@@ -11,7 +11,7 @@ MAX_BUNDLE_ENTRIES = 20_000  # §9
 MAX_ENTRY_BYTES = 1_024  # §2
 MAX_CAUSES = 8  # §2
 MAX_OPENED_BYTES = 1_048_576  # §3
-DEFINED_KINDS = {1, 2, 3, 4, 5, 6, 9, 10, 11, 14, 15, 19, 20, 23}  # §4
+DEFINED_KINDS = {1, 2, 3, 4, 5, 6, 9, 10, 11, 14, 15, 18, 19, 20, 21, 23}  # §4
 LOG_LEVEL = bytes(16)  # §2: the run of log-level entries
 
 # §5: the fields the checks read, by kind and name.

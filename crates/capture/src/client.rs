@@ -150,6 +150,33 @@ impl Client {
         self.post_json(&format!("/v1/runs/{run}/observations"), request).await
     }
 
+    /// `POST /v1/runs/{run}/definitions`.
+    pub async fn define(&self, run: &str, request: &api::Define) -> Result<api::DefinedAnswer, ClientError> {
+        self.post_json(&format!("/v1/runs/{run}/definitions"), request).await
+    }
+
+    /// `POST /v1/runs/{run}/artifacts`.
+    pub async fn artifacts(
+        &self,
+        run: &str,
+        request: &api::ArtifactsPart,
+    ) -> Result<api::Observed, ClientError> {
+        self.post_json(&format!("/v1/runs/{run}/artifacts"), request).await
+    }
+
+    /// `POST /v1/definitions`: the configuration of a client changed.
+    pub async fn client_config_changed(
+        &self,
+        request: &api::ClientConfigChanged,
+    ) -> Result<api::Written, ClientError> {
+        self.post_json("/v1/definitions", request).await
+    }
+
+    /// `POST /v1/withdrawals`.
+    pub async fn withdraw(&self, request: &api::Withdraw) -> Result<api::Written, ClientError> {
+        self.post_json("/v1/withdrawals", request).await
+    }
+
     /// `POST /v1/runs/{run}/gaps`.
     pub async fn gap(&self, run: &str, request: &api::Gap) -> Result<api::Written, ClientError> {
         self.post_json(&format!("/v1/runs/{run}/gaps"), request).await

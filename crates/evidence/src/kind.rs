@@ -74,8 +74,10 @@ impl Kind {
             Self::KeyOrTrustChanged => KEY_OR_TRUST_CHANGED,
             Self::Gap => GAP,
             Self::RunEnded => RUN_ENDED,
+            Self::DefinitionChanged => DEFINITION_CHANGED,
             Self::ChildStarted => CHILD_STARTED,
             Self::HaltedOrResumed => HALTED_OR_RESUMED,
+            Self::LabelChanged => LABEL_CHANGED,
             Self::ClockAdjusted => CLOCK_ADJUSTED,
             _ => &[],
         }
@@ -165,6 +167,7 @@ const FINISHED: &[&str] = &[
     "data_subjects",
     "duration",
     "detail",
+    "sent_frame_digest",
 ];
 const OBSERVED: &[&str] = &[
     "subtype",
@@ -182,8 +185,10 @@ const KEY_OR_TRUST_CHANGED: &[&str] =
     &["change", "principal", "key", "thumbprint", "display", "by", "assurance"];
 const GAP: &[&str] = &["reason", "from_ms", "to_ms", "count", "detail", "digest"];
 const RUN_ENDED: &[&str] = &["streams", "children", "gaps", "reason", "open_actions"];
+const DEFINITION_CHANGED: &[&str] = &["what", "name", "old", "new", "server", "since", "count"];
 const CHILD_STARTED: &[&str] = &["child", "delegation", "holder", "handoff_digest", "handoff", "by"];
 const HALTED_OR_RESUMED: &[&str] = &["change", "on", "why", "by", "token", "assurance", "halt"];
+const LABEL_CHANGED: &[&str] = &["change", "artifact", "why", "by", "assurance"];
 const CLOCK_ADJUSTED: &[&str] = &["before_ms", "after_ms", "reason"];
 
 /// Where the writer of a record stood (format §2).
@@ -244,6 +249,6 @@ mod tests {
         assert_eq!(Kind::Revoked.field_id("assurance"), Some(6));
         assert_eq!(Kind::ChildStarted.field_id("by"), Some(5));
         assert_eq!(Kind::HaltedOrResumed.field_id("halt"), Some(6));
-        assert!(!Kind::LabelChanged.interpreted());
+        assert!(!Kind::Reconciled.interpreted());
     }
 }

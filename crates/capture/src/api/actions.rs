@@ -44,6 +44,118 @@ pub struct Begin {
     /// What client and agent say of themselves: asserted.
     #[serde(default)]
     pub correlators: Value,
+    /// Artifacts as they were before the act.
+    #[serde(default, skip_serializing_if = "Artifacts::is_empty")]
+    pub inputs: Artifacts,
+    /// Where the act stood among others in one frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    /// Log index of the decision whose outcome was `input-required` and which this tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<u64>,
+}
+
+/// One act among several in one frame (format §5, kind 5, 34).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Digest string of the whole frame.
+    pub digest: String,
+    /// Position in it, from 0.
+    pub position: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// What happened to an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It was not there before.
+    Created,
+    /// It has other bytes than before.
+    Modified,
+    /// It is not there any more.
+    Deleted,
+}
+
+/// A thing with a digest (format §5, objects).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifact {
+    /// Its name: a URI of at most 2,048 bytes.
+    pub uri: String,
+    /// Digest string of its bytes, where they were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// How many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Media type, as somebody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// What the act did to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// Digest string of the bytes that were there before the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+}
+
+/// The artifacts of an act: a list of at most 256, or what stands for a longer one that was recorded before in parts
+/// ([`ArtifactsPart`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Artifacts {
+    /// All of them.
+    List(Vec<Artifact>),
+    /// How many, and the digest string of the JCS of the whole list.
+    Many {
+        /// How many.
+        count: u64,
+        /// Of the list.
+        digest: String,
+    },
+}
+
+impl Default for Artifacts {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+impl Artifacts {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::List(list) if list.is_empty())
+    }
+}
+
+/// On which side of an act artifacts are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArtifactRole {
+    /// Before it.
+    Inputs,
+    /// What came of it.
+    Outputs,
+}
+
+/// `POST /v1/runs/{run}/artifacts`: one part of a list that is too long for a decision or an outcome. Answered like
+/// an observation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactsPart {
+    /// The caller's stream.
+    pub stream: u64,
+    /// The act.
+    pub act_id: String,
+    /// Before or after.
+    pub role: ArtifactRole,
+    /// Number of the part, from 0.
+    pub part: u64,
+    /// At most 256.
+    pub artifacts: Vec<Artifact>,
 }
 
 /// How chain and proof came to whoever asks for a decision.
@@ -159,6 +271,25 @@ pub struct Finish {
     /// Why the status is what it is.
     #[serde(default)]
     pub detail: Option<String>,
+    /// Artifacts that came of the act.
+    #[serde(default, skip_serializing_if = "Artifacts::is_empty")]
+    pub outputs: Artifacts,
+    /// Parts that came before the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
+    /// Digest of the frame as relayed to the caller, when something was stripped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_frame_digest: Option<String>,
+}
+
+/// Progress frames that came before a result (format §5, kind 6, 10).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parts {
+    /// How many.
+    pub count: u64,
+    /// Digest string over their frames' digest strings, each followed by a line feed.
+    pub digest: String,
 }
 
 /// First line of the answer to [`Finish`]: the outcome is certain, the result may go to the caller.

@@ -8,6 +8,32 @@ use serde_json::Value;
 
 use super::{Presented, Receipt};
 
+/// The first word of the tool URIs of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// An MCP server over its standard streams: `stdio:<alias>`.
+    #[default]
+    Stdio,
+    /// A command: `run:<alias>`.
+    Run,
+}
+
+impl Scheme {
+    /// The word in URIs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Run => "run",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_stdio(&self) -> bool {
+        *self == Self::Stdio
+    }
+}
+
 /// Why a run was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +67,9 @@ pub type Tools = BTreeMap<String, Value>;
 pub struct OpenRun {
     /// Our name for the wrapped server.
     pub alias: String,
+    /// What kind of thing it names: with the alias it makes the part of tool URIs before `#`.
+    #[serde(default, skip_serializing_if = "Scheme::is_stdio")]
+    pub scheme: Scheme,
     /// The command that runs it, without environment.
     pub command: Vec<String>,
     /// Digest of the executable, where it can be seen.
@@ -220,6 +249,81 @@ pub struct Observed {
     /// Log index; nothing when refusals of this source are being counted instead.
     #[serde(default)]
     pub index: Option<u64>,
+}
+
+/// What a list of definitions is of (format §5, kind 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Defined {
+    /// Tools by name.
+    Tool,
+    /// Resources by URI.
+    Resource,
+    /// Resource templates by URI template.
+    ResourceTemplate,
+    /// Prompts by name.
+    Prompt,
+    /// The server itself: `command`, `executable`, `package`, `environment`.
+    Server,
+}
+
+/// `POST /v1/runs/{run}/definitions`: what the server of the run is known to offer, or to be, by digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Define {
+    /// The caller's stream.
+    pub stream: u64,
+    /// Of what.
+    pub list: Defined,
+    /// Name to digest string, at most 256.
+    pub names: BTreeMap<String, String>,
+    /// Names told before in this run and not told any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
+    /// Whether `names` is all that there is.
+    #[serde(default)]
+    pub complete: bool,
+    /// Digest string of the frame that told them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_digest: Option<String>,
+}
+
+/// Answer to [`Define`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefinedAnswer {
+    /// Log index of the observation.
+    pub index: u64,
+    /// Log indexes of the `definition-changed` entries, where anything differs from what was known of this server.
+    #[serde(default)]
+    pub changed: Vec<u64>,
+}
+
+/// `POST /v1/definitions`: a change that no run saw (the configuration of a client). Answered with [`super::Written`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfigChanged {
+    /// Client, path and name of the server there, separated by `#`.
+    pub name: String,
+    /// Digest string of the server's entry as it was wrapped.
+    #[serde(default)]
+    pub old: Option<String>,
+    /// Digest string of what is there now.
+    #[serde(default)]
+    pub new: Option<String>,
+}
+
+/// `POST /v1/withdrawals`: an artifact is not to be relied on any more. Answered with [`super::Written`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdraw {
+    /// Its name: then every version of it.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// Digest string of its bytes: then wherever they are.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// Why.
+    pub why: String,
 }
 
 /// `POST /v1/runs/{run}/gaps`.

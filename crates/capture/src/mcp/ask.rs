@@ -10,7 +10,7 @@ use super::holder::{Claim, Fate, Proof};
 use super::keeper::wait;
 use super::own::Cause;
 use super::run::{Held, Run};
-use crate::api::{Begin, Begun, Carrier, Finish, Receipt};
+use crate::api::{Artifacts, Begin, Begun, Carrier, Finish, Receipt};
 use crate::client::{Client, ClientError};
 use crate::limits::RETRY_FIRST;
 
@@ -132,6 +132,9 @@ impl Run {
             carrier: Some(carrier),
             root_dir: question.root_dir,
             correlators: question.correlators,
+            inputs: Artifacts::default(),
+            batch: None,
+            retry_of: None,
         }
     }
 
@@ -165,6 +168,9 @@ impl Run {
             frame_digest: None,
             duration_us,
             detail: Some(detail.to_owned()),
+            outputs: Artifacts::default(),
+            parts: None,
+            sent_frame_digest: None,
         }
     }
 }

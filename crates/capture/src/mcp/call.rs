@@ -19,7 +19,7 @@ use super::reply;
 use super::run::Held;
 use super::tool_call::{ToolCall, args_digest, is_modern_request};
 use super::write::Item;
-use crate::api::{Allowed, Begun, CaptureMode, Denied, Finish, Reason};
+use crate::api::{Allowed, Artifacts, Begun, CaptureMode, Denied, Finish, Reason};
 use crate::limits::{DRAIN_WAIT, RESULT_HOLD, RESULT_TEXT_MAX};
 
 /// A decided call, which must end in exactly one outcome.
@@ -193,6 +193,9 @@ impl Proxy {
             frame_digest: Some(response.digest()),
             duration_us: (self.ambient().monotonic_us)().saturating_sub(sent_us),
             detail,
+            outputs: Artifacts::default(),
+            parts: None,
+            sent_frame_digest: None,
         }
     }
 

@@ -14,7 +14,7 @@ use super::keeper::{Link, keep};
 use super::own::Own;
 use super::tasks::Tasks;
 use super::{About, Ambient, Connect, Receipts, WrapOptions};
-use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt};
+use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt, Scheme};
 use crate::client::{Client, ClientError};
 use crate::limits::{DRAIN_WAIT, RECONNECT_WAIT};
 
@@ -53,6 +53,7 @@ impl Setting {
     pub(super) fn opening(&self, key: Value) -> OpenRun {
         OpenRun {
             alias: self.alias.clone(),
+            scheme: Scheme::Stdio,
             command: self.command.clone(),
             executable: self.about.executable.clone(),
             config: self.about.config.clone(),

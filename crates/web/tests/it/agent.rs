@@ -139,6 +139,9 @@ impl Agent {
             carrier: None,
             root_dir: None,
             correlators: json!({}),
+            inputs: capture::api::Artifacts::default(),
+            batch: None,
+            retry_of: None,
         }
     }
 

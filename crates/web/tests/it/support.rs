@@ -261,6 +261,7 @@ impl Bench {
 pub(crate) fn opening(key: &SigningKey, alias: &str, join: Option<&str>) -> api::OpenRun {
     api::OpenRun {
         alias: alias.into(),
+        scheme: api::Scheme::Stdio,
         command: vec!["server-filesystem".into(), ".".into()],
         executable: None,
         config: None,
@@ -324,6 +325,9 @@ impl Wrap {
             carrier: None,
             root_dir: Some("/work".into()),
             correlators: json!({"client": "test"}),
+            inputs: capture::api::Artifacts::default(),
+            batch: None,
+            retry_of: None,
         }
     }
 
@@ -339,6 +343,9 @@ impl Wrap {
             frame_digest: None,
             duration_us: 7,
             detail: None,
+            outputs: api::Artifacts::default(),
+            parts: None,
+            sent_frame_digest: None,
         }
     }
 }
