@@ -71,6 +71,7 @@ async fn open_run(client: &Client) -> OpenedRun {
     let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let asked = OpenRun {
         alias: "fs".into(),
+        scheme: capture::api::Scheme::Stdio,
         command: vec!["server".into()],
         executable: None,
         config: None,
