@@ -9,3 +9,4 @@ pub mod api;
 pub mod client;
 pub mod limits;
 pub mod mcp;
+pub mod run;

@@ -6,21 +6,21 @@ use evidence::Status;
 use tokio::time::timeout;
 
 use super::answer::{body_digest, judge};
-use super::ask::{NoAnswer, Question};
 use super::frame::{Frame, Id};
-use super::gap::Missed;
 use super::guests::NotAdmitted;
-use super::holder::Proof;
 use super::open::{Forward, Unanswered};
 use super::presented::{META_KEY, Presented, Unfit};
 use super::proxy::{End, Proxy};
 use super::record::{Seen, Side};
 use super::reply;
-use super::run::Held;
 use super::tool_call::{ToolCall, args_digest, is_modern_request};
 use super::write::Item;
 use crate::api::{Allowed, Artifacts, Begun, CaptureMode, Denied, Finish, Reason};
 use crate::limits::{DRAIN_WAIT, RESULT_HOLD, RESULT_TEXT_MAX};
+use crate::run::Held;
+use crate::run::ask::{NoAnswer, Question};
+use crate::run::gap::Missed;
+use crate::run::holder::Proof;
 
 /// A decided call, which must end in exactly one outcome.
 #[derive(Clone)]

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use evidence::jws::Jwk;
 
 use super::acts::Acts;
-use super::ask::NoAnswer;
-use super::holder::Proof;
 use super::presented::{Chain, Presented, Unfit};
-use super::run::{Held, Run, Setting};
-use super::tasks::Tasks;
 use crate::api::{self, OpenRun, Renew, Trigger};
 use crate::client::{Client, ClientError};
 use crate::limits::{DRAIN_WAIT, PRESENTED_LEAVES_MAX, PRESENTED_RUNS_MAX};
+use crate::run::ask::NoAnswer;
+use crate::run::holder::Proof;
+use crate::run::tasks::Tasks;
+use crate::run::{Held, Run, Setting};
 
 /// The presented keys of one wrap.
 pub(crate) struct Guests {

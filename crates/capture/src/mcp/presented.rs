@@ -10,10 +10,10 @@ use evidence::limits::{CHAIN_LINKS_MAX, CHAIN_MAX_BYTES, TOKEN_MAX_BYTES};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::holder::Proof;
 use super::members::Members;
 use super::proxy::shown;
 use crate::limits::HANDOFF_MAX;
+use crate::run::holder::Proof;
 
 /// The key of `_meta` that carries it.
 pub(crate) const META_KEY: &str = "dev.deeds/delegation";

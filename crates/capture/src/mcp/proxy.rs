@@ -23,12 +23,12 @@ use super::members::Members;
 use super::methods::{self, Route};
 use super::open::{Answered, Cancel, NotOpened, OpenRequests};
 use super::record::{Seen, Side};
-use super::run::Run;
-use super::tasks::Tasks;
 use super::tool_call::stripped;
 use super::write::{Item, Progress, write_frames};
-use super::{Ambient, WrapOptions, child, reply};
+use super::{WrapOptions, child, reply};
 use crate::limits::{DECIDING_MAX, DRAIN_WAIT, EXIT_WAIT, OBSERVING_MAX, QUEUE_FRAMES, SERVER_OPEN_MAX};
+use crate::run::tasks::Tasks;
+use crate::run::{Ambient, Run};
 
 /// One wrapped server and its client.
 pub(crate) struct Proxy {
@@ -80,7 +80,7 @@ impl Proxy {
             guests: Guests::new(Arc::clone(&run.setting)),
             run,
             require_delegation: options.require_delegation,
-            alias: options.alias.clone(),
+            alias: options.run.alias.clone(),
             root_dir: options.root_dir.clone(),
             read_fail_open: options.read_fail_open.clone(),
             deciding: Semaphore::new(DECIDING_MAX),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::frame::Frame;
-use super::gap::Missed;
 use super::proxy::{Proxy, shown};
 use super::reply;
 use crate::api::Observe;
+use crate::run::gap::Missed;
 
 /// Who sent a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

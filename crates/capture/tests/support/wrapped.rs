@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use capture::mcp::{About, Ambient, WrapError, WrapOptions, wrap};
+use capture::api::Scheme;
+use capture::mcp::{WrapError, WrapOptions, wrap};
+use capture::run::{About, Ambient, RunOptions};
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines};
@@ -143,35 +145,44 @@ pub(crate) fn options(socket: PathBuf, seen: &Path, server_args: &[&str]) -> Wra
     command.extend(server_args.iter().map(|&arg| arg.to_owned()));
     let (clock, drawn) = (AtomicU64::new(0), AtomicU64::new(0));
     WrapOptions {
-        alias: "sample".into(),
-        command,
-        connect: Arc::new(move || {
-            let socket = socket.clone();
-            Box::pin(async move { Ok(socket) })
-        }),
-        key: SigningKey::from_bytes(&[1; 32]),
-        delegation: None,
+        run: RunOptions {
+            alias: "sample".into(),
+            enforcement_point: "deeds wrap".into(),
+            scheme: Scheme::Stdio,
+            command,
+            connect: Arc::new(move || {
+                let socket = socket.clone();
+                Box::pin(async move { Ok(socket) })
+            }),
+            key: SigningKey::from_bytes(&[1; 32]),
+            delegation: None,
+            parent: None,
+            root_request: None,
+            scope: None,
+            join: None,
+            receipts: None,
+            about: About {
+                purpose: "test".into(),
+                parent_pid: 1,
+                version: "0.0.0".into(),
+                ..About::default()
+            },
+            ambient: Ambient {
+                now_ms: Arc::new(|| 1_800_000_000_000),
+                monotonic_us: Arc::new(move || clock.fetch_add(10, Ordering::Relaxed)),
+                random: Arc::new(move |buffer| {
+                    let n = drawn.fetch_add(1, Ordering::Relaxed);
+                    buffer.fill(0xa5);
+                    for (byte, part) in buffer.iter_mut().zip(n.to_be_bytes()) {
+                        *byte = part;
+                    }
+                }),
+            },
+        },
         require_delegation: false,
-        parent: None,
         own_variables: Vec::new(),
-        root_request: None,
-        scope: None,
         root_dir: Some("/srv".into()),
         read_fail_open: vec![],
-        join: None,
-        receipts: None,
-        about: About { purpose: "test".into(), parent_pid: 1, version: "0.0.0".into(), ..About::default() },
-        ambient: Ambient {
-            now_ms: Arc::new(|| 1_800_000_000_000),
-            monotonic_us: Arc::new(move || clock.fetch_add(10, Ordering::Relaxed)),
-            random: Arc::new(move |buffer| {
-                let n = drawn.fetch_add(1, Ordering::Relaxed);
-                buffer.fill(0xa5);
-                for (byte, part) in buffer.iter_mut().zip(n.to_be_bytes()) {
-                    *byte = part;
-                }
-            }),
-        },
     }
 }
 

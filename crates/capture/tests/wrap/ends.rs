@@ -121,9 +121,9 @@ async fn a_run_is_opened_with_everything_the_server_must_know() {
     let scope = json!({"stdio:sample#echo": {}});
     let tools: capture::api::Tools = serde_json::from_value(scope.clone()).unwrap();
     let mut wrapped = Wrapped::start_with(&[], move |options| {
-        options.scope = Some(tools);
-        options.join = Some(RUN.into());
-        options.root_request = Some(Arc::new(move |ask| {
+        options.run.scope = Some(tools);
+        options.run.join = Some(RUN.into());
+        options.run.root_request = Some(Arc::new(move |ask| {
             let asked = json!([ask.hello.issuer, ask.jwk, ask.scope, ask.alias, ask.txn]);
             asked_here.lock().unwrap().push(asked);
             Ok("signed".into())
@@ -165,7 +165,7 @@ async fn a_command_that_does_not_start_ends_the_run_with_that_reason() {
     let dir = tempfile::tempdir().unwrap();
     let api = Api::start(&dir.path().join("deeds.sock"));
     let mut options = options(dir.path().join("deeds.sock"), &dir.path().join("seen"), &[]);
-    options.command = vec![dir.path().join("missing").display().to_string()];
+    options.run.command = vec![dir.path().join("missing").display().to_string()];
     let error = wrap(options, tokio::io::empty(), tokio::io::sink(), pending()).await.unwrap_err();
     assert!(matches!(&error, WrapError::Spawn { .. }), "{error}");
     assert_eq!(api.nth("end", 0).await["reason"], "not-started");

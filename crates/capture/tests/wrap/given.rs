@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use capture::mcp::{DelegationSource, Given, WrapError, WrapOptions, wrap};
+use capture::mcp::{WrapError, WrapOptions, wrap};
+use capture::run::{DelegationSource, Given, OpenError};
 use ed25519_dalek::SigningKey;
 use evidence::jws::{self, Jwk, Signed};
 use serde_json::{Value, json};
@@ -64,7 +65,7 @@ fn source(file: &Arc<Mutex<File>>) -> DelegationSource {
 
 fn under(file: &Arc<Mutex<File>>) -> impl FnOnce(&mut WrapOptions) {
     let source = source(file);
-    move |options| options.delegation = Some(source)
+    move |options| options.run.delegation = Some(source)
 }
 
 fn text(frame: &Value) -> &str {
@@ -224,12 +225,15 @@ async fn a_wrap_does_not_start_without_a_chain_that_holds() {
     let file = file(5);
     let start = || {
         let mut options = options(dir.path().join("deeds.sock"), &dir.path().join("seen"), &[]);
-        options.delegation = Some(source(&file));
+        options.run.delegation = Some(source(&file));
         wrap(options, tokio::io::empty(), tokio::io::sink(), std::future::pending())
     };
     file.lock().unwrap().broken = Some("its mode is not 0600");
     let error = start().await.unwrap_err();
-    assert!(matches!(&error, WrapError::Delegation(why) if why == "its mode is not 0600"), "{error}");
+    assert!(
+        matches!(&error, WrapError::Open(OpenError::Delegation(why)) if why == "its mode is not 0600"),
+        "{error}"
+    );
     assert_eq!(api.events(), []);
     file.lock().unwrap().broken = None;
     api.set(|behaviour| behaviour.refuse_chains = Some((403, "delegation-refused")));

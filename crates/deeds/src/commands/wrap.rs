@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
-use capture::api::{Receipt, Tools, Trigger};
-use capture::mcp::{About, Ambient, Connect, Receipts, WrapOptions, alias_of, check_alias};
+use capture::api::{Receipt, Scheme, Tools, Trigger};
+use capture::mcp::{WrapOptions, alias_of, check_alias};
+use capture::run::{About, Ambient, Connect, Receipts, RunOptions};
 use ed25519_dalek::SigningKey;
 use evidence::delegation::BREAK_GLASS;
 use evidence::{Digest, tool};
@@ -39,22 +40,26 @@ pub(crate) async fn run(config: &Config, args: &WrapArgs) -> anyhow::Result<Outc
     let scope = scope_file.as_deref().map(read_scope).transpose()?;
     let read_fail_open = own.read_fail_open.iter().map(|name| tool::stdio(&alias, name)).collect();
     let options = WrapOptions {
-        command: args.command.clone(),
-        connect: connector(config),
-        key: SigningKey::from_bytes(&*entropy::seed()?),
-        root_request: if delegation.is_none() { authority::root_request(config, args)? } else { None },
-        delegation,
+        run: RunOptions {
+            command: args.command.clone(),
+            enforcement_point: "deeds wrap".into(),
+            scheme: Scheme::Stdio,
+            connect: connector(config),
+            key: SigningKey::from_bytes(&*entropy::seed()?),
+            root_request: if delegation.is_none() { authority::root_request(config, args)? } else { None },
+            delegation,
+            parent: args.parent.as_ref().map(|run| run.0.clone()),
+            scope,
+            receipts: args.receipts.as_deref().map(receipts).transpose()?,
+            join: config.run.clone(),
+            about: about(config, args)?,
+            ambient: ambient(),
+            alias,
+        },
         require_delegation: args.require_delegation,
-        parent: args.parent.as_ref().map(|run| run.0.clone()),
         own_variables: VARIABLES.map(str::to_owned).to_vec(),
-        scope,
         root_dir: Some(root_dir(args.root.as_deref().unwrap_or(Path::new(".")))?),
-        receipts: args.receipts.as_deref().map(receipts).transpose()?,
         read_fail_open,
-        join: config.run.clone(),
-        about: about(config, args)?,
-        ambient: ambient(),
-        alias,
     };
     let code = capture::mcp::wrap(options, tokio::io::stdin(), tokio::io::stdout(), terminated()?).await?;
     Ok(Outcome::Code(u8::try_from(code).unwrap_or(1)))

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use capture::api;
-use capture::mcp::{About, Ambient, DelegationSource, Given, WrapError, WrapOptions, wrap};
+use capture::api::Scheme;
+use capture::mcp::{WrapError, WrapOptions, wrap};
+use capture::run::{About, Ambient, DelegationSource, Given, RunOptions};
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 use testkit::SeededRandom;
@@ -84,33 +86,37 @@ fn options(bench: &Bench, seed: u8, seen: &Path) -> WrapOptions {
     let (socket, clock) = (bench.socket.clone(), bench.clock.clone());
     let random = Mutex::new(SeededRandom::new(u64::from(seed)));
     WrapOptions {
-        alias: "fs".into(),
-        command: vec![wrapped_mcp(), seen.display().to_string()],
-        connect: Arc::new(move || {
-            let socket = socket.clone();
-            Box::pin(async move { Ok(socket) })
-        }),
-        key: SigningKey::from_bytes(&[seed; 32]),
-        delegation: None,
+        run: RunOptions {
+            alias: "fs".into(),
+            enforcement_point: "deeds wrap".into(),
+            scheme: Scheme::Stdio,
+            command: vec![wrapped_mcp(), seen.display().to_string()],
+            connect: Arc::new(move || {
+                let socket = socket.clone();
+                Box::pin(async move { Ok(socket) })
+            }),
+            key: SigningKey::from_bytes(&[seed; 32]),
+            delegation: None,
+            parent: None,
+            root_request: None,
+            scope: None,
+            join: None,
+            receipts: None,
+            about: About {
+                purpose: "tests".into(),
+                parent_pid: std::os::unix::process::parent_id(),
+                ..About::default()
+            },
+            ambient: Ambient {
+                now_ms: Arc::new(move || clock.now_ms()),
+                monotonic_us: Arc::new(|| 0),
+                random: Arc::new(move |buffer| random.lock().unwrap().fill(buffer)),
+            },
+        },
         require_delegation: false,
-        parent: None,
         own_variables: Vec::new(),
-        root_request: None,
-        scope: None,
         root_dir: None,
         read_fail_open: vec![],
-        join: None,
-        receipts: None,
-        about: About {
-            purpose: "tests".into(),
-            parent_pid: std::os::unix::process::parent_id(),
-            ..About::default()
-        },
-        ambient: Ambient {
-            now_ms: Arc::new(move || clock.now_ms()),
-            monotonic_us: Arc::new(|| 0),
-            random: Arc::new(move |buffer| random.lock().unwrap().fill(buffer)),
-        },
     }
 }
 
@@ -170,7 +176,7 @@ async fn two_wraps_act_under_one_file_and_take_the_newer_chain_from_it() {
     let sub = lead.hand_on(&bench, 22, None);
     let file = File::of(&sub);
     let mut wraps: Vec<Wrapped> = (0..2)
-        .map(|seed| Wrapped::start(&bench, seed, |options| options.delegation = Some(file.source())))
+        .map(|seed| Wrapped::start(&bench, seed, |options| options.run.delegation = Some(file.source())))
         .collect();
     for _ in 0..3 {
         for wrapped in &mut wraps {
@@ -216,7 +222,7 @@ async fn a_counter_that_was_drawn_and_never_used_does_not_stop_the_key_for_good(
     let file = File::of(&lead);
     // as a process does that dies in between
     assert_eq!((file.source().next_counter)(&lead.thumbprint(), 0), Ok(0));
-    let mut wrapped = Wrapped::start(&bench, 1, |options| options.delegation = Some(file.source()));
+    let mut wrapped = Wrapped::start(&bench, 1, |options| options.run.delegation = Some(file.source()));
     let mut refused = 0;
     for _ in 0..2 * evidence::limits::POP_WINDOW {
         if let Some(text) = wrapped.call("echo", None).await {
@@ -236,10 +242,11 @@ async fn a_wrap_under_a_child_is_a_child_run_and_ends_with_the_revocation_of_its
     let lead = bench.agent(&person, 21).await;
     let sub = lead.hand_on(&bench, 22, Some(tools(&["echo"])));
     let mut above = Wrapped::start(&bench, 1, |options| {
-        options.delegation = Some(File::of(&lead).source());
+        options.run.delegation = Some(File::of(&lead).source());
     });
     assert_eq!(above.call("echo", None).await, None);
-    let mut below = Wrapped::start(&bench, 2, |options| options.delegation = Some(File::of(&sub).source()));
+    let mut below =
+        Wrapped::start(&bench, 2, |options| options.run.delegation = Some(File::of(&sub).source()));
     assert_eq!(below.call("echo", None).await, None);
     let [(_, announced)] = fields(&bench, "child").try_into().unwrap();
     let parents = fields(&bench, "parent");

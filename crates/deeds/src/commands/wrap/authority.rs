@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{bail, ensure};
-use capture::mcp::{DelegationSource, Given, RootAsk, RootRequest};
+use capture::run::{DelegationSource, Given, RootAsk, RootRequest};
 use evidence::delegation;
 use evidence::jws::Jwk;
 use evidence::limits::REQUEST_MAX_S;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use capture::api::{Hello, PolicyName};
-use capture::mcp::RootAsk;
+use capture::run::RootAsk;
 use clap::Parser as _;
 use evidence::jws::{self, Jwk, Signed};
 use evidence::limits::REQUEST_MAX_S;

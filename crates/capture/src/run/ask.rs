@@ -9,7 +9,7 @@ use super::gap::Missed;
 use super::holder::{Claim, Fate, Proof};
 use super::keeper::wait;
 use super::own::Cause;
-use super::run::{Held, Run};
+use super::{Held, Run};
 use crate::api::{Artifacts, Begin, Begun, Carrier, Finish, Receipt};
 use crate::client::{Client, ClientError};
 use crate::limits::RETRY_FIRST;
@@ -192,7 +192,7 @@ pub(crate) struct NoAnswer {
 
 impl NoAnswer {
     /// The question was not put.
-    pub(super) fn unasked(cause: impl Into<Cause>) -> Self {
+    pub(crate) fn unasked(cause: impl Into<Cause>) -> Self {
         Self { cause: cause.into(), sent: false }
     }
 

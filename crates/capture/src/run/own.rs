@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::holder::{Bound, Holder, blocking, fresh_key, jwk, leaf_digest};
-use super::run::{Run, Setting};
-use super::{DelegationSource, Given, RootAsk, RootRequest, WrapError, WrapOptions};
+use super::{DelegationSource, Given, OpenError, RootAsk, RootRequest, RunOptions};
+use super::{Run, Setting};
 use crate::api::{OpenRun, OpenedRun, Presented, Renew, Tools};
 use crate::client::{Client, ClientError};
 
 /// The wrap's own authority in its run.
 pub(crate) struct Own {
-    pub(super) holder: Holder,
+    pub(crate) holder: Holder,
     txn: String,
     scope: Option<Tools>,
     root_request: Option<RootRequest>,
@@ -19,7 +19,7 @@ pub(crate) struct Own {
 
 /// Why no question could be put.
 #[derive(Debug)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// The way to the server, or the server.
     Server(ClientError),
     /// Something on this side of it.
@@ -34,15 +34,15 @@ impl From<ClientError> for Cause {
 
 impl Own {
     /// Opens (or joins) the wrap's run under the delegation given, or under a root issued for the key drawn.
-    pub(super) async fn open(options: &WrapOptions) -> Result<Arc<Run>, WrapError> {
+    pub(crate) async fn open(options: &RunOptions) -> Result<Arc<Run>, OpenError> {
         let setting = Arc::new(Setting::of(options));
-        let socket = setting.server().await.map_err(WrapError::Connect)?;
+        let socket = setting.server().await.map_err(OpenError::Connect)?;
         let shown = socket.display().to_string();
         let client = Client::connect(socket).await?;
         let bare = OpenRun { join: options.join.clone(), ..setting.opening(jwk(&options.key)) };
         match &options.delegation {
             Some(source) => {
-                let given = read(source).await.map_err(WrapError::Delegation)?;
+                let given = read(source).await.map_err(OpenError::Delegation)?;
                 let request = OpenRun {
                     key: jwk(&given.key),
                     delegation: Some(Presented::Chain(given.chain.clone())),
@@ -63,7 +63,7 @@ impl Own {
                             alias: &options.alias,
                             txn: None,
                         };
-                        Some(sign(&ask).map_err(WrapError::RootRequest)?)
+                        Some(sign(&ask).map_err(OpenError::RootRequest)?)
                     }
                     None => None,
                 };
@@ -74,13 +74,13 @@ impl Own {
         }
     }
 
-    fn issued(options: &WrapOptions, opened: &OpenedRun) -> Result<Self, ClientError> {
+    fn issued(options: &RunOptions, opened: &OpenedRun) -> Result<Self, ClientError> {
         let bound = Bound::own(options.key.clone(), &opened.delegation, opened.exp)?;
         Ok(Self::new(options, bound, opened))
     }
 
     fn given(
-        options: &WrapOptions,
+        options: &RunOptions,
         source: &DelegationSource,
         given: Given,
         opened: &OpenedRun,
@@ -91,7 +91,7 @@ impl Own {
         Ok(Self::new(options, bound, opened))
     }
 
-    fn new(options: &WrapOptions, bound: Bound, opened: &OpenedRun) -> Self {
+    fn new(options: &RunOptions, bound: Bound, opened: &OpenedRun) -> Self {
         Self {
             holder: Holder::new(bound, opened.issuer.clone()),
             txn: opened.txn.clone(),
@@ -102,7 +102,7 @@ impl Own {
     }
 
     /// Renews the delegation when it is due. A renewal that fails is an error only once the old one has ended.
-    pub(super) async fn renew_if_due(&self, run: &Run, client: &Client) -> Result<(), Cause> {
+    pub(crate) async fn renew_if_due(&self, run: &Run, client: &Client) -> Result<(), Cause> {
         let ambient = &run.setting.ambient;
         if !self.holder.is_due(ambient) {
             return Ok(());
@@ -180,7 +180,7 @@ impl Own {
     }
 
     /// What the holder of the delegation file can do about a refusal at this step.
-    pub(super) fn hint(&self, step: &str) -> Option<&'static str> {
+    pub(crate) fn hint(&self, step: &str) -> Option<&'static str> {
         match (&self.delegation, step) {
             (None, _) => None,
             (_, "delegation-time") => {

@@ -1,5 +1,14 @@
 //! A run at the deeds server: opening it, asking and telling the server things about it, ending it.
 
+pub(crate) mod ask;
+pub(crate) mod gap;
+pub(crate) mod holder;
+pub(crate) mod keeper;
+mod options;
+pub(crate) mod outcome;
+pub(crate) mod own;
+pub(crate) mod tasks;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,30 +18,37 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::gap::{GapLog, Missed};
-use super::keeper::{Link, keep};
-use super::own::Own;
-use super::tasks::Tasks;
-use super::{About, Ambient, Connect, Receipts, WrapOptions};
+use self::gap::{GapLog, Missed};
+use self::keeper::{Link, keep};
+pub use self::options::{
+    About, Ambient, BoxFuture, Clock, Connect, DelegationSource, Given, NextCounter, OpenError, Random,
+    ReadDelegation, Receipts, RootAsk, RootRequest, RunOptions,
+};
+use self::own::Own;
+use self::tasks::Tasks;
 use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt, Scheme};
 use crate::client::{Client, ClientError};
 use crate::limits::{DRAIN_WAIT, RECONNECT_WAIT};
 
 /// What all runs of one wrap have in common.
 pub(crate) struct Setting {
-    pub(super) alias: String,
-    pub(super) command: Vec<String>,
-    pub(super) about: About,
-    pub(super) ambient: Ambient,
-    pub(super) receipts: Option<Receipts>,
+    pub(crate) alias: String,
+    scheme: Scheme,
+    enforcement_point: String,
+    pub(crate) command: Vec<String>,
+    pub(crate) about: About,
+    pub(crate) ambient: Ambient,
+    pub(crate) receipts: Option<Receipts>,
     connect: Connect,
     connecting: tokio::sync::Mutex<()>,
 }
 
 impl Setting {
-    pub(super) fn of(options: &WrapOptions) -> Self {
+    pub(crate) fn of(options: &RunOptions) -> Self {
         Self {
             alias: options.alias.clone(),
+            scheme: options.scheme,
+            enforcement_point: options.enforcement_point.clone(),
             command: options.command.clone(),
             about: options.about.clone(),
             ambient: options.ambient.clone(),
@@ -44,16 +60,16 @@ impl Setting {
 
     /// Makes sure that the deeds server runs, and gives the path of its socket. Each try may start a server, so the
     /// runs of a wrap that lost theirs together take turns.
-    pub(super) async fn server(&self) -> Result<PathBuf, String> {
+    pub(crate) async fn server(&self) -> Result<PathBuf, String> {
         let _turn = self.connecting.lock().await;
         (self.connect)().await
     }
 
     /// A request for a run for a key, under nothing yet.
-    pub(super) fn opening(&self, key: Value) -> OpenRun {
+    pub(crate) fn opening(&self, key: Value) -> OpenRun {
         OpenRun {
             alias: self.alias.clone(),
-            scheme: Scheme::Stdio,
+            scheme: self.scheme,
             command: self.command.clone(),
             executable: self.about.executable.clone(),
             config: self.about.config.clone(),
@@ -65,7 +81,7 @@ impl Setting {
             join: None,
             parent_pid: self.about.parent_pid,
             enforcement_point: EnforcementPoint {
-                id: "deeds wrap".into(),
+                id: self.enforcement_point.clone(),
                 version: self.about.version.clone(),
             },
             delegation: None,
@@ -77,15 +93,15 @@ impl Setting {
 
 /// An open run.
 pub(crate) struct Run {
-    pub(super) id: String,
-    pub(super) stream: u64,
-    pub(super) setting: Arc<Setting>,
+    pub(crate) id: String,
+    pub(crate) stream: u64,
+    pub(crate) setting: Arc<Setting>,
     /// What the wrap acts under here; nothing in a run for a key that a call presented.
-    pub(super) own: Option<Own>,
+    pub(crate) own: Option<Own>,
     /// Outcomes on their way, and begins in doubt.
-    pub(super) deliveries: Tasks,
+    pub(crate) deliveries: Tasks,
     /// Path of the server's socket, for messages.
-    pub(super) socket: String,
+    pub(crate) socket: String,
     link: watch::Sender<Link>,
     /// Whether a call has waited for the server in vain since it was last reached.
     given_up: AtomicBool,
@@ -98,20 +114,20 @@ pub(crate) struct Run {
 /// run is not ended to make room for another.
 #[derive(Clone)]
 pub(crate) struct Held {
-    pub(super) run: Arc<Run>,
-    pub(super) _open: Arc<()>,
+    pub(crate) run: Arc<Run>,
+    pub(crate) _open: Arc<()>,
 }
 
 impl Held {
     /// Holds a run that only ends with the wrap.
-    pub(super) fn own(run: &Arc<Run>) -> Self {
+    pub(crate) fn own(run: &Arc<Run>) -> Self {
         Self { run: Arc::clone(run), _open: Arc::new(()) }
     }
 }
 
 impl Run {
     /// Opens (or joins) a run and takes its lease. `own` makes of the answer what the wrap acts under in it.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         setting: Arc<Setting>,
         client: Client,
         socket: String,
@@ -152,23 +168,23 @@ impl Run {
     }
 
     /// Hands a receipt to the caller, if it keeps them.
-    pub(super) fn keep_receipt(&self, receipt: &Receipt) {
+    pub(crate) fn keep_receipt(&self, receipt: &Receipt) {
         if let Some(keep) = self.setting.receipts.as_ref().filter(|_| !receipt.is_null()) {
             keep(receipt);
         }
     }
 
-    pub(super) fn link_is(&self, link: Link) {
+    pub(crate) fn link_is(&self, link: Link) {
         self.link.send_replace(link);
     }
 
     /// The error of requests while the lease is lost.
-    pub(super) fn unreachable(&self, lost: &ClientError) -> ClientError {
+    pub(crate) fn unreachable(&self, lost: &ClientError) -> ClientError {
         ClientError::Unreachable { socket: self.socket.clone(), why: lost.without_doubt() }
     }
 
     /// The server; while it is away, as soon as it is back, if that is within [`RECONNECT_WAIT`].
-    pub(super) async fn server_soon(&self) -> Result<Client, ClientError> {
+    pub(crate) async fn server_soon(&self) -> Result<Client, ClientError> {
         match self.server_now() {
             Err(_) if self.is_away() => self.wait_for_link(self.link.subscribe()).await,
             known => known,
@@ -176,13 +192,13 @@ impl Run {
     }
 
     /// What the link is now, for [`Run::server_after`].
-    pub(super) fn link_seen(&self) -> watch::Receiver<Link> {
+    pub(crate) fn link_seen(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
     }
 
     /// The server after a request that `error` kept from being sent: the link was lost since it was `seen`, which
     /// the keeper has noticed or is about to, and this waits until it is back.
-    pub(super) async fn server_after(
+    pub(crate) async fn server_after(
         &self,
         mut seen: watch::Receiver<Link>,
         error: ClientError,
@@ -213,7 +229,7 @@ impl Run {
     }
 
     /// The next outage is waited for again.
-    pub(super) fn is_reached(&self) {
+    pub(crate) fn is_reached(&self) {
         self.given_up.store(false, Ordering::Relaxed);
     }
 
@@ -222,7 +238,7 @@ impl Run {
     }
 
     /// The server, if it can be asked now.
-    pub(super) fn server_now(&self) -> Result<Client, ClientError> {
+    pub(crate) fn server_now(&self) -> Result<Client, ClientError> {
         match &*self.link.borrow() {
             Link::Up(client) => Ok(client.clone()),
             Link::Down(why) | Link::Ended(_, why) => Err(why.clone()),
@@ -230,7 +246,7 @@ impl Run {
     }
 
     /// The server, as soon as it takes outcomes. Waits for ever while it is away.
-    pub(super) async fn server(&self) -> Client {
+    pub(crate) async fn server(&self) -> Client {
         let mut link = self.link.subscribe();
         loop {
             if let Link::Up(client) | Link::Ended(client, _) = &*link.borrow_and_update() {
@@ -243,18 +259,18 @@ impl Run {
     }
 
     /// Records something seen beside the path. The index; nothing inside when it was counted, not recorded.
-    pub(super) async fn observe(&self, what: Observe) -> Result<Option<u64>, ClientError> {
+    pub(crate) async fn observe(&self, what: Observe) -> Result<Option<u64>, ClientError> {
         let client = self.server_now()?;
         Ok(client.observe(&self.id, &Observe { stream: self.stream, ..what }).await?.index)
     }
 
     /// Remembers something that could not be recorded.
-    pub(super) fn miss(&self, what: Missed, frame_digest: Option<&str>) {
+    pub(crate) fn miss(&self, what: Missed, frame_digest: Option<&str>) {
         self.gaps().miss(what, (self.setting.ambient.now_ms)(), frame_digest);
     }
 
     /// Tells the server what went unrecorded, if anything did and it can be told.
-    pub(super) async fn report_gap(&self) {
+    pub(crate) async fn report_gap(&self) {
         let Ok(client) = self.server_now() else { return };
         let log = core::mem::take(&mut *self.gaps());
         let Some(gap) = log.report(self.stream, (self.setting.ambient.now_ms)()) else { return };
@@ -270,7 +286,7 @@ impl Run {
     }
 
     /// Starts [`Run::report_gap`] beside the path, where there is something to report.
-    pub(super) fn report_gap_soon(self: &Arc<Self>) {
+    pub(crate) fn report_gap_soon(self: &Arc<Self>) {
         if !self.gaps().is_empty() {
             let run = Arc::clone(self);
             self.deliveries.spawn(async move { run.report_gap().await });

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::gap::Missed;
 use super::keeper::wait;
-use super::run::{Held, Run};
+use super::{Held, Run};
 use crate::api::Finish;
 use crate::client::ClientError;
 use crate::limits::RETRY_FIRST;

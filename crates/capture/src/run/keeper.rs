@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::run::Run;
+use super::Run;
 use crate::client::{Client, ClientError, Lease};
 use crate::limits::{RETRY_FIRST, RETRY_MAX};
 
 /// The way to the server at this moment.
 #[derive(Debug, Clone)]
-pub(super) enum Link {
+pub(crate) enum Link {
     /// The lease is held.
     Up(Client),
     /// It is not, and this is why; the keeper tries to get it back.
@@ -21,7 +21,7 @@ pub(super) enum Link {
 }
 
 /// Holds the lease for as long as the run is open, and takes it again whenever it was lost.
-pub(super) async fn keep(run: Arc<Run>, mut lease: Lease) {
+pub(crate) async fn keep(run: Arc<Run>, mut lease: Lease) {
     loop {
         let lost = loop {
             if let Err(error) = lease.held().await {
@@ -70,7 +70,7 @@ async fn retake(run: &Run) -> Result<(Client, Result<Lease, ClientError>), Strin
 }
 
 /// Sleeps, and says how long to sleep the next time.
-pub(super) async fn wait(pause: Duration) -> Duration {
+pub(crate) async fn wait(pause: Duration) -> Duration {
     sleep(pause).await;
     (pause * 2).min(RETRY_MAX)
 }
