@@ -1,11 +1,4 @@
-//! Requests to the server.
+//! `fuzz_targets::target::api` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    let _ = serde_json::from_slice::<capture::api::OpenRun>(data);
-    let _ = serde_json::from_slice::<capture::api::Begin>(data);
-    let _ = serde_json::from_slice::<capture::api::Finish>(data);
-    let _ = serde_json::from_slice::<capture::api::Begun>(data);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::api::input(data));

@@ -1,18 +1,4 @@
-//! Claims of every signed object.
+//! `fuzz_targets::target::claims` under libFuzzer.
 #![no_main]
 
-use evidence::delegation::{Child, HaltOrder, Link, Mandate, Pop, Revocation, Root, RootRequest};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(serde_json::Value::Object(claims)) = evidence::json::parse(data) {
-        let _ = Root::parse(&claims);
-        let _ = Child::parse(&claims);
-        let _ = Link::parse(&claims);
-        let _ = RootRequest::parse(&claims);
-        let _ = Pop::parse(&claims);
-        let _ = Mandate::parse(&claims);
-        let _ = Revocation::parse(&claims);
-        let _ = HaltOrder::parse(&claims);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::claims::input(data));

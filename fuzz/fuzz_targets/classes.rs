@@ -1,11 +1,4 @@
-//! The class table of a policy directory.
+//! `fuzz_targets::target::classes` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(text) = core::str::from_utf8(data) {
-        let file = policy::PolicyFile { path: policy::CLASSES_FILE.into(), text: text.to_owned() };
-        let _ = policy::PolicySet::from_files(vec![file]);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::classes::input(data));

@@ -1,10 +1,4 @@
-//! Frames from clients and servers.
+//! `fuzz_targets::target::frame` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(frame) = capture::mcp::Frame::parse(data.to_vec()) {
-        assert_eq!(frame.into_bytes(), data);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::frame::input(data));

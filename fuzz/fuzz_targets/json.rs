@@ -1,12 +1,4 @@
-//! Canonical JSON is a fixed point.
+//! `fuzz_targets::target::json` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(value) = evidence::json::parse_i_json(data) {
-        let once = evidence::json::jcs(&value);
-        let again = evidence::json::parse(&once).expect("canonical JSON parses");
-        assert_eq!(evidence::json::jcs(&again), once);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::json::input(data));

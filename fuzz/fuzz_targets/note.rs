@@ -1,14 +1,4 @@
-//! Signed notes and checkpoints.
+//! `fuzz_targets::target::note` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(note) = tlog::note::Note::parse(data) {
-        assert_eq!(note.to_string().as_bytes(), data);
-    }
-    if let Ok(text) = core::str::from_utf8(data) {
-        let _ = tlog::checkpoint::Checkpoint::parse(text);
-        let _ = tlog::note::VerifierKey::parse(text);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::note::input(data));

@@ -1,13 +1,4 @@
-//! A scope that parses is within itself and comes back from its own JSON.
+//! `fuzz_targets::target::scope` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(value) = evidence::json::parse(data)
-        && let Ok(scope) = evidence::Scope::parse(&value)
-    {
-        assert!(scope.within(&scope));
-        assert_eq!(evidence::Scope::parse(&scope.to_json()), Ok(scope));
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::scope::input(data));

@@ -1,13 +1,4 @@
-//! Paths of the log's static files.
+//! `fuzz_targets::target::tile_path` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(text) = core::str::from_utf8(data)
-        && let Ok(resource) = tlog::tile::Resource::parse(text)
-    {
-        assert_eq!(resource.path(), text);
-    }
-    let _ = tlog::tile::decode_bundle(data, 256);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::tile_path::input(data));

@@ -1,10 +1,4 @@
-//! What a verifier pins.
+//! `fuzz_targets::target::trust` under libFuzzer.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(text) = core::str::from_utf8(data) {
-        let _ = verify::TrustRoots::parse(text);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::trust::input(data));

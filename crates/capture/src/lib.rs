@@ -7,6 +7,8 @@
 
 pub mod api;
 pub mod client;
+pub mod command;
+pub mod files;
 pub mod limits;
 pub mod mcp;
 pub mod run;

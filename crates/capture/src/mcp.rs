@@ -1,30 +1,53 @@
 //! The MCP stdio proxy behind `deeds wrap`: drop-in for the command of an MCP server.
 //!
-//! Read [`proxy`](self) top-down: `wrap` below opens the run, starts the server as a child process and moves
-//! frames both ways until one side ends; `proxy.rs` says what happens to each frame, `call.rs` follows one tool
-//! call from the decision to the relayed result. The wrap acts under `own.rs`; for agents that present a delegation
-//! with a call, `guests.rs` keeps a run for each of their keys.
+//! Read [`proxy`](self) top-down: `wrap` below opens the run, starts the server as a child process and moves frames
+//! both ways until one side ends. `from_client.rs` and `from_server.rs` say what happens to each frame; `call.rs` follows
+//! one act of the client to the server and `finish.rs` its answer back, `asked.rs` one act that the server asks for.
+//! What comes later has files of its own: further attempts (`again.rs`, `attempts.rs`) with what was asked of the client
+//! before (`asking.rs`, `inputs.rs`), and tasks (`tasks.rs`, `task_ends.rs`). The wrap acts under `own.rs`; for agents that
+//! present a delegation with a call, `guests.rs` keeps a run for each of their keys.
 //!
-//! Three promises hold whatever happens. The wrapped server never sees a tool call before the deeds server said
-//! that its decision is durable; the caller never sees a result before its outcome is enqueued; a call that presents
-//! a delegation is decided under that one alone, and forwarded once.
+//! Three promises hold whatever happens. The other side never sees an act before the deeds server said that its decision
+//! is durable; whoever asked for it never sees a result before its outcome is enqueued; an act that presents a
+//! delegation is decided under that one alone, and forwarded once.
 
-mod acts;
+mod act;
+mod again;
 mod alias;
 mod answer;
+mod asked;
+mod asking;
+mod attempts;
 mod call;
 mod child;
+mod crowd;
 mod definitions;
+mod facts;
+mod files;
+mod finish;
 mod frame;
+mod from_client;
+mod from_server;
 mod guests;
+mod inputs;
+mod look;
 mod members;
+mod meta;
 mod methods;
 mod open;
+mod outputs;
+mod package;
+mod parts;
 mod presented;
 mod proxy;
 mod record;
+mod refuse;
 mod reply;
-mod tool_call;
+mod responses;
+mod strip;
+mod task_ends;
+mod tasks;
+mod traffic;
 mod write;
 
 use core::fmt;
@@ -36,8 +59,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::run::own::Own;
 use crate::run::{OpenError, RunOptions};
 pub use alias::{alias_of, check_alias};
-pub use frame::{Flaw, Frame, Id, Line, LineReader, Message, Rejected};
+pub use facts::{ENVIRONMENT, environment_digest};
+pub use frame::{Flaw, Frame, Id, Line, LineReader, Message, Rejected, Scan, Skipped};
+#[doc(hidden)]
+pub use look::{Look, look};
 pub use reply::{REFUSED, UNAVAILABLE};
+pub use strip::without_ours;
 
 /// How to wrap one server.
 pub struct WrapOptions {
@@ -49,6 +76,8 @@ pub struct WrapOptions {
     pub own_variables: Vec<String>,
     /// The directory that paths in arguments are relative to, where one is declared.
     pub root_dir: Option<String>,
+    /// Looks at the files that the arguments of tool calls name, before and after.
+    pub files: bool,
     /// URIs of tools that go on undecided while the deeds server cannot be reached; reported as a gap afterwards.
     pub read_fail_open: Vec<String>,
 }

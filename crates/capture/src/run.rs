@@ -26,14 +26,16 @@ pub use self::options::{
 };
 use self::own::Own;
 use self::tasks::Tasks;
-use crate::api::{EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt, Scheme};
+use crate::api::{
+    Define, DefinedAnswer, EndRun, EnforcementPoint, Observe, OpenRun, OpenedRun, Receipt, Scheme,
+};
 use crate::client::{Client, ClientError};
 use crate::limits::{DRAIN_WAIT, RECONNECT_WAIT};
 
 /// What all runs of one wrap have in common.
 pub(crate) struct Setting {
     pub(crate) alias: String,
-    scheme: Scheme,
+    pub(crate) scheme: Scheme,
     enforcement_point: String,
     pub(crate) command: Vec<String>,
     pub(crate) about: About,
@@ -105,6 +107,8 @@ pub(crate) struct Run {
     link: watch::Sender<Link>,
     /// Whether a call has waited for the server in vain since it was last reached.
     given_up: AtomicBool,
+    /// How far it was told here what the wrapped server is.
+    pub(crate) facts_told: tokio::sync::Mutex<u8>,
     gaps: Mutex<GapLog>,
     gaps_written: AtomicU64,
     keeper: OnceLock<AbortHandle>,
@@ -158,6 +162,7 @@ impl Run {
             socket,
             link: watch::Sender::new(Link::Up(client)),
             given_up: AtomicBool::new(false),
+            facts_told: tokio::sync::Mutex::default(),
             gaps: Mutex::default(),
             gaps_written: AtomicU64::new(0),
             keeper: OnceLock::new(),
@@ -262,6 +267,18 @@ impl Run {
     pub(crate) async fn observe(&self, what: Observe) -> Result<Option<u64>, ClientError> {
         let client = self.server_now()?;
         Ok(client.observe(&self.id, &Observe { stream: self.stream, ..what }).await?.index)
+    }
+
+    /// Records something without which a message must not go on; waits for a server that is away as a decision would.
+    pub(crate) async fn observe_soon(&self, what: Observe) -> Result<Option<u64>, ClientError> {
+        let client = self.server_soon().await?;
+        Ok(client.observe(&self.id, &Observe { stream: self.stream, ..what }).await?.index)
+    }
+
+    /// Records what the server of the run offers or is; waits for a deeds server that is away as a decision would.
+    pub(crate) async fn define(&self, what: Define) -> Result<DefinedAnswer, ClientError> {
+        let client = self.server_soon().await?;
+        client.define(&self.id, &Define { stream: self.stream, ..what }).await
     }
 
     /// Remembers something that could not be recorded.

@@ -7,12 +7,20 @@ mod support;
 
 #[cfg(test)]
 mod wrap {
+    mod acts;
+    mod asked;
+    mod batches;
     mod calls;
     mod client;
+    mod definitions;
     mod ends;
+    mod files;
     mod frames;
     mod given;
+    mod hostile;
     mod presented;
+    mod retries;
     mod server_away;
     mod storm;
+    mod tasks;
 }

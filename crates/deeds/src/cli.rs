@@ -1,10 +1,14 @@
 //! The command line: what can be asked for, and help that teaches.
 
+mod acting;
 mod ask;
 mod delegate;
 mod demo;
+mod first_day;
 mod order;
 mod principal;
+mod provenance;
+mod run;
 mod tools;
 mod wrap;
 
@@ -12,18 +16,22 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use acting::{ActingArgs, Trigger};
 pub(crate) use ask::{
     ActionArgs, AllowedArgs, DelegationsArgs, DidArgs, EntryArgs, IdentitiesArgs, LIMIT_DEFAULT, Page,
-    ProveArgs, RunsArgs, VerifyArgs, Withhold,
+    ProveArgs, RunsArgs, Stretch, VerdictIs, VerifyArgs, Withhold,
 };
 pub(crate) use delegate::{DelegateArgs, HolderKind, MandateArgs};
 pub(crate) use demo::{DemoArgs, PlayerCommand, ToolPlayerArgs};
+pub(crate) use first_day::{CompletionsArgs, InitArgs, InstallArgs, ManArgs, Shell};
 pub(crate) use order::{DoubtArgs, HaltArgs, HaltRole, ResumeArgs, RevokeArgs, Revoked};
 pub(crate) use principal::{
     PolicyCommand, PolicyDirArgs, PrincipalAddArgs, PrincipalCommand, PrincipalKind, PrincipalRetireArgs,
 };
+pub(crate) use provenance::{DefinitionsArgs, GapsArgs, TasksArgs, TraceArgs, WithdrawArgs};
+pub(crate) use run::RunArgs;
 pub(crate) use tools::ToolsArgs;
-pub(crate) use wrap::{ServeArgs, Trigger, WrapArgs};
+pub(crate) use wrap::{ServeArgs, WrapArgs};
 
 use crate::config::Flags;
 
@@ -37,14 +45,16 @@ answers come with proof that can be checked years later, without the server that
 const AFTER_LONG: &str = "\
 First steps:
   deeds demo                   see everything once, in a temporary directory
+  deeds init                   find your MCP clients, and show how their servers would be wrapped
   deeds wrap -- npx -y NAME    put this where your MCP client names the command of a server
+  deeds run -- ./deploy.sh     run a command of a pipeline through it
   deeds did                    what was done, allowed and refused
   deeds authority @42          who stands behind entry 42 of the log
   deeds delegate …             give an agent a part of your authority, for a while
 
 Entries of the log are named by position: @42. Settings come from three places, the later wins:
-the file $XDG_CONFIG_HOME/deeds/config.toml, the variables DEEDS_DATA, DEEDS_POLICY,
-DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_LOG and DEEDS_RUN, and flags.
+the file $XDG_CONFIG_HOME/deeds/config.toml, the variables DEEDS_DATA, DEEDS_SOCKET,
+DEEDS_POLICY, DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_LOG and DEEDS_RUN, and flags.
 
 Exit code: 0 all is well, 1 there is a finding, 2 the command could not do its work.";
 
@@ -76,6 +86,39 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Find MCP clients on this machine and put deeds before their servers
+    ///
+    /// Looks for the configurations of Claude Code, Claude Desktop, Cursor, VS Code and Codex: those of the user, and
+    /// those of the project in the current directory. Without `--apply` it shows what it would change and changes
+    /// nothing. Only the command and the arguments of a server are edited; the originals are kept, and `--undo` puts
+    /// them back. A starter policy is written beside the configuration, if there is none.
+    ///
+    /// Servers that are reached by a URL are listed and not covered yet.
+    ///
+    /// Example: deeds init claude-code --apply
+    Init(InitArgs),
+    /// Say what is wired, how the server is, and what this installation can and cannot prove
+    ///
+    /// Changes nothing and starts nothing. Needs no server: without one it says what can be seen without one. Exit code
+    /// 1 when something is to be put right.
+    ///
+    /// Example: deeds doctor
+    Doctor,
+    /// Set up a server for this machine under its own user
+    ///
+    /// So that the log, its keys and the policy are out of reach of the user whom agents run as. Without `--apply` it
+    /// shows each step and each file, for whoever prefers to do it by hand or with other tools.
+    ///
+    /// Example: sudo deeds install --system --peer ana --apply
+    Install(InstallArgs),
+    /// Print a completion script for a shell
+    ///
+    /// Example: deeds completions bash > ~/.local/share/bash-completion/completions/deeds
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    ///
+    /// Example: deeds man ~/.local/share/man/man1
+    Man(ManArgs),
     /// Run the server that decides and keeps the log
     ///
     /// One server per data directory. It listens on a Unix socket in that directory, for your user alone. The
@@ -101,18 +144,66 @@ pub(crate) enum Command {
     ///
     /// Example: deeds wrap --name files -- npx -y @modelcontextprotocol/server-filesystem /srv/data
     Wrap(WrapArgs),
+    /// Run a command as one act: decided first, recorded with the files that it changes
+    ///
+    /// For pipelines and playbooks. The command starts only once the decision is on disk and is yes; a refusal names
+    /// the reason and the log entry. Its exit status is the outcome. The files under `--reads` and `--writes` are
+    /// looked at before and after, and recorded by name and digest, never by content; so `deeds trace FILE` finds the
+    /// command that made a file. Of the environment the names are recorded, never the values.
+    ///
+    /// Its tool URI in policies and scopes is `run:ALIAS#command/run`, its arguments are `argv` and `cwd`.
+    ///
+    /// Example: deeds run -- git commit -m "new prices"
+    #[command(after_long_help = run::AFTER)]
+    Run(RunArgs),
     /// List runs: which client used which server, when, on whose authority
     ///
     /// A run is one execution of a wrapped server. Runs of one client belong to one task.
     ///
     /// Example: deeds runs --limit 5
     Runs(RunsArgs),
+    /// List tasks: who worked for whom, for how long, how much of it was refused or is unknown
+    ///
+    /// A task is all work under delegations of one root: the runs of one client, with those of its sub-agents.
+    ///
+    /// Example: deeds tasks --from 7d
+    Tasks(TasksArgs),
     /// Show what was done: by somebody, in a run, in a task, or at all
     ///
-    /// One line per action, newest first: who, for whom, which tool, whether it was allowed, what came of it.
+    /// One line per action, newest first: who, for whom, which tool, whether it was allowed, what came of it. Filters
+    /// can be combined.
     ///
-    /// Example: deeds did containment-agent --from 2h
+    /// Example: deeds did containment-agent --from 2h --verdict denied
     Did(DidArgs),
+    /// List whatever may be missing from the record, or unknown in it
+    ///
+    /// Acts with an unknown outcome or without one, refusals that were only counted, times in which the server could not
+    /// be reached, runs that were lost, proofs that were counted and are not recorded, clocks that were set,
+    /// definitions and client configurations that changed. What went around deeds leaves no gap.
+    ///
+    /// Example: deeds gaps --from 24h
+    Gaps(GapsArgs),
+    /// Follow a file, or any bytes, one step: which act made it, which had it, what an act had and made
+    ///
+    /// Of a file or URI: every act that names it, with the version it had or made. Of a digest: the same for these bytes,
+    /// whatever they were called. Of an act: its inputs, outputs and result. It says what was withdrawn, and what was
+    /// replaced by other bytes; that is a finding, with exit code 1.
+    ///
+    /// Example: deeds trace report.pdf --up
+    Trace(TraceArgs),
+    /// Say that a file, or bytes, are not to be relied on any more
+    ///
+    /// Nothing is deleted. Every answer about an act that had it or made it says so from now on; the acts that had it
+    /// are listed at once.
+    ///
+    /// Example: deeds withdraw incidents-2026-10.csv --why "the October figures are wrong"
+    Withdraw(WithdrawArgs),
+    /// Show what is known of each server: what it is and offers, since when, what changed
+    ///
+    /// `--pin` prints rows for the class table of a policy, so that a change denies from then on.
+    ///
+    /// Example: deeds definitions fs --pin >> policy/classes.toml
+    Definitions(DefinitionsArgs),
     /// Show under whose authority an action was taken, and whether it was allowed
     ///
     /// From the person through the delegation and the agent's run to the tool; then the decision with its policy,
@@ -245,8 +336,12 @@ impl Cli {
         match &self.command {
             Command::Serve(args) => flags.policy.clone_from(&args.policy),
             Command::Wrap(args) => {
-                flags.principal.clone_from(&args.principal);
-                flags.delegation.clone_from(&args.delegation);
+                flags.principal.clone_from(&args.acting.principal);
+                flags.delegation.clone_from(&args.acting.delegation);
+            }
+            Command::Run(args) => {
+                flags.principal.clone_from(&args.acting.principal);
+                flags.delegation.clone_from(&args.acting.delegation);
             }
             Command::Delegate(args) => {
                 flags.principal.clone_from(&args.principal);

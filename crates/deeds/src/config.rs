@@ -17,6 +17,8 @@ use crate::environment::Environment;
 const DEEDS_CONFIG: &str = "DEEDS_CONFIG";
 /// Names the data directory.
 const DEEDS_DATA: &str = "DEEDS_DATA";
+/// Names the socket of a server that somebody else keeps.
+const DEEDS_SOCKET: &str = "DEEDS_SOCKET";
 /// Names the policy directory.
 const DEEDS_POLICY: &str = "DEEDS_POLICY";
 /// Names the principal's key file.
@@ -28,9 +30,25 @@ const DEEDS_LOG: &str = "DEEDS_LOG";
 /// The run that `deeds wrap` joins instead of opening its own.
 const DEEDS_RUN: &str = "DEEDS_RUN";
 
+/// The token that a CI system gave its job.
+pub(crate) const DEEDS_OIDC_TOKEN: &str = "DEEDS_OIDC_TOKEN";
+
+/// Those that say on whose authority something acts. A command that `deeds run` starts gets the others, so that what it
+/// starts through `deeds` in turn is recorded in the same log.
+pub(crate) const AUTHORITY: [&str; 4] = [DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_RUN, DEEDS_OIDC_TOKEN];
+
 /// All of them. They are for `deeds` and not for the programs that it starts on somebody's behalf.
-pub(crate) const VARIABLES: [&str; 7] =
-    [DEEDS_CONFIG, DEEDS_DATA, DEEDS_POLICY, DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_LOG, DEEDS_RUN];
+pub(crate) const VARIABLES: [&str; 9] = [
+    DEEDS_CONFIG,
+    DEEDS_DATA,
+    DEEDS_SOCKET,
+    DEEDS_POLICY,
+    DEEDS_PRINCIPAL,
+    DEEDS_DELEGATION,
+    DEEDS_LOG,
+    DEEDS_RUN,
+    DEEDS_OIDC_TOKEN,
+];
 
 /// Largest configuration file, bytes.
 const CONFIG_MAX_BYTES: u64 = 1_024 * 1_024;
@@ -43,6 +61,13 @@ const SOCKET_PATH_MAX_BYTES: usize = 103;
 struct Raw {
     /// The data directory: log, keys and socket. Default `$XDG_DATA_HOME/deeds` or `~/.local/share/deeds`.
     data: Option<PathBuf>,
+    /// The server's socket, where it is not `deeds.sock` in the data directory. No server is started on demand then:
+    /// whoever keeps one there starts it.
+    socket: Option<PathBuf>,
+    /// Users, by name or number, whose processes `deeds serve` serves beside those of its own user. With any, the
+    /// socket is open to the group that the server runs as. None by default.
+    #[serde(default)]
+    peers: Vec<RawPeer>,
     /// The policy directory that `deeds serve` activates at start. Without one the policy stays as it was, and
     /// a new log begins with the built-in starter set.
     policy: Option<PathBuf>,
@@ -54,6 +79,14 @@ struct Raw {
     /// Settings of wrapped servers, by alias.
     #[serde(default)]
     alias: BTreeMap<String, RawAlias>,
+}
+
+/// A user.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RawPeer {
+    Number(u32),
+    Name(String),
 }
 
 /// What the configuration file may say of one wrapped server.
@@ -92,6 +125,10 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// The data directory.
     pub(crate) data: PathBuf,
+    /// The server's socket, where one was named.
+    pub(crate) socket: Option<PathBuf>,
+    /// Users whose processes the server serves beside those of its own user.
+    pub(crate) peers: Vec<String>,
     /// The policy directory to activate at the server's start, if any.
     pub(crate) policy: Option<PathBuf>,
     /// The principal's key file, if any.
@@ -104,6 +141,8 @@ pub(crate) struct Config {
     pub(crate) log: Option<String>,
     /// Where key files are created when no path is given.
     pub(crate) keys: Option<PathBuf>,
+    /// The directory of the configuration, unless `HOME` is not set.
+    pub(crate) own_dir: Option<PathBuf>,
     /// Where programs are looked for.
     pub(crate) search: Option<OsString>,
     /// Settings of wrapped servers, by alias.
@@ -138,7 +177,17 @@ impl Config {
 
     /// Path of the server's socket.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.data.join("deeds.sock")
+        self.socket.clone().unwrap_or_else(|| self.data.join("deeds.sock"))
+    }
+
+    /// Whether the server is one that somebody else keeps: it is not started on demand, and its data is not ours.
+    pub(crate) fn is_system_client(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// The directory of the configuration, of key files and of what `deeds init` remembers.
+    pub(crate) fn dir(&self) -> anyhow::Result<&Path> {
+        self.own_dir.as_deref().context("no configuration directory: `HOME` is not set")
     }
 
     /// Path of the log of a server that was started in the background.
@@ -161,6 +210,13 @@ impl Raw {
             }
             file.map(|path| in_file(&path, environment, base)).transpose()
         };
+        // whoever names a data directory means its server, and not one that is named in a weaker place
+        let data_is_named = flags.data.is_some() || environment.get(DEEDS_DATA).is_some();
+        let socket = match (&flags.data, environment.get(DEEDS_SOCKET)) {
+            (Some(_), _) => None,
+            (None, None) if data_is_named => None,
+            _ => pick(&None, DEEDS_SOCKET, self.socket)?,
+        };
         let data = pick(&flags.data, DEEDS_DATA, self.data)?.or_else(|| environment.data_dir());
         let data = data.context("no data directory: `HOME` is not set; name one with `--data DIR`")?;
         let aliases = self.alias.into_iter().map(|(name, raw)| {
@@ -177,6 +233,8 @@ impl Raw {
             data_named: flags.data.is_some(),
             file: None,
             data,
+            socket,
+            peers: self.peers.into_iter().map(RawPeer::text).collect(),
             policy: pick(&flags.policy, DEEDS_POLICY, self.policy)?,
             principal: pick(&flags.principal, DEEDS_PRINCIPAL, self.principal)?,
             delegation,
@@ -184,11 +242,27 @@ impl Raw {
             log: text(environment, DEEDS_LOG)?.or(self.log),
             search: environment.get("PATH").map(OsStr::to_owned),
             keys: environment.config_dir().map(|dir| dir.join("keys")),
+            own_dir: environment.config_dir(),
             aliases: aliases.collect::<anyhow::Result<_>>()?,
         };
         check_socket(&config.socket())?;
         Ok(config)
     }
+}
+
+impl RawPeer {
+    fn text(self) -> String {
+        match self {
+            Self::Number(uid) => uid.to_string(),
+            Self::Name(name) => name,
+        }
+    }
+}
+
+/// Whether a text can be a configuration file.
+pub(crate) fn check_text(text: &str) -> anyhow::Result<()> {
+    toml::from_str::<Raw>(text)?;
+    Ok(())
 }
 
 fn read(path: &Path) -> anyhow::Result<Raw> {

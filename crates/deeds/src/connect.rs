@@ -60,6 +60,13 @@ async fn connect_or(config: &Config, no_log: NoLog) -> anyhow::Result<Server> {
     if let Some(server) = try_connect(config).await? {
         return Ok(server);
     }
+    if config.is_system_client() {
+        bail!(
+            "no server answers at `{}`, which the configuration names as the socket of one that is not started from \
+             here: ask whoever keeps it (`systemctl status deeds`)",
+            config.socket().display()
+        );
+    }
     if no_log == NoLog::Refuse && !config.data.join("local").is_dir() {
         bail!(
             "there is no log in `{}`; name another with `--data`, or begin one with `deeds principal add` or `deeds wrap`",
@@ -189,6 +196,8 @@ fn spawn(config: &Config) -> anyhow::Result<Child> {
     if let Some(policy) = &config.policy {
         command.arg("--policy").arg(policy);
     }
+    // the token of one job is nothing for a server that outlives it
+    command.env_remove(crate::config::DEEDS_OIDC_TOKEN);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
     command.spawn().with_context(|| format!("cannot start `{} serve`", program.display()))
 }
@@ -197,7 +206,10 @@ fn open_private(path: &Path, lock: bool) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).mode(0o600);
     let opened = if lock { options.write(true).truncate(false) } else { options.append(true) }.open(path);
-    opened.with_context(|| format!("cannot open `{}`", path.display()))
+    opened.with_context(|| {
+        let name = path.display();
+        format!("cannot open `{name}`, which holds nothing of the log: remove it, or give it back to who runs this")
+    })
 }
 
 /// Bytes of a file; none when it is not there.

@@ -1,17 +1,19 @@
-//! `deeds demo`: the playbook that quarantines hosts (story 4), played by real processes through the real path in a
-//! temporary directory. Nothing here decides, records or proves anything: it starts the programs, asks the
-//! questions, and shows the answers.
+//! `deeds demo`: five stories, each played by real processes through the real path in a temporary directory. Nothing
+//! here decides, records or proves anything: it starts the programs, asks the questions, and shows the answers.
 
 mod act;
 mod ask;
+mod exception;
 mod family;
-mod glass;
 mod narrator;
 pub(crate) mod player;
 mod proof;
-mod question;
+mod quarantine;
+mod reply;
+mod report;
+mod rotation;
 mod stage;
-mod story;
+mod trace;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -26,10 +28,10 @@ use stage::Stage;
 
 /// Plays the story; the outcome is a finding when something went otherwise than told.
 pub(crate) async fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Outcome> {
-    let mut narrator = Narrator::new(output);
+    let mut narrator = Narrator::new(args.story, output);
     let interruption = Interruption::listen()?;
-    let stage = Stage::open()?;
-    let played = perform(&stage, &mut narrator, interruption).await;
+    let stage = Stage::open(script(args.story))?;
+    let played = perform(args.story, &stage, &mut narrator, interruption).await;
     // Whatever happened, all processes end and the directory goes, unless it was asked for.
     let failed = played.as_ref().is_err_and(|error| !error.is::<Interrupted>());
     let hints = if failed { stage.hints() } else { Vec::new() };
@@ -46,32 +48,47 @@ pub(crate) async fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Outco
     Ok(if as_told { Outcome::Fine } else { Outcome::Finding })
 }
 
-async fn perform(stage: &Stage, narrator: &mut Narrator, interruption: Interruption) -> anyhow::Result<()> {
-    narrator.say(story::OPENING)?;
+/// What a story needs before it begins.
+pub(crate) struct Script {
+    /// What is told first.
+    opening: &'static str,
+    /// Files of the directory: path and text; what begins with `#!` can be run.
+    files: &'static [(&'static str, &'static str)],
+}
+
+fn script(story: u8) -> &'static Script {
+    match story {
+        1 => &reply::SCRIPT,
+        2 => &rotation::SCRIPT,
+        3 => &exception::SCRIPT,
+        5 => &report::SCRIPT,
+        _ => &quarantine::SCRIPT,
+    }
+}
+
+async fn perform(
+    story: u8,
+    stage: &Stage,
+    narrator: &mut Narrator,
+    interruption: Interruption,
+) -> anyhow::Result<()> {
+    narrator.say(script(story).opening)?;
     // Not to be interrupted: a server that has been started but does not answer yet could not be stopped.
     let server = act::start_server(stage, narrator).await?;
     tokio::select! {
-        played = play(stage, &server, narrator) => played,
+        played = play(story, stage, &server, narrator) => played,
         () = interruption.comes() => Err(Interrupted.into()),
     }
 }
 
-/// The story, act by act.
-async fn play(stage: &Stage, server: &Server, narrator: &mut Narrator) -> anyhow::Result<()> {
-    act::register_people(stage, narrator).await?;
-    let mandate = act::sign_mandate(stage, narrator).await?;
-    let reported = act::run_service(stage, &mandate, narrator).await?;
-    let task = ask::task(server, story::AGENT, &reported).await?;
-    act::show_refusals(stage, &task, narrator)?;
-    let broken = glass::breaks(stage, server, narrator).await?;
-    narrator.remember(task.next(server, broken)?);
-    act::show_undone_and_unknown(stage, &task, narrator)?;
-    act::show_record(&task, narrator)?;
-    let isolation = question::authority(server, &task, narrator).await?;
-    question::allowed(server, narrator).await?;
-    let bundle = proof::prove(stage, server, isolation, narrator).await?;
-    proof::verify_without_server(stage, server, &bundle, narrator).await?;
-    proof::tamper(stage, server, &bundle, narrator).await
+async fn play(story: u8, stage: &Stage, server: &Server, narrator: &mut Narrator) -> anyhow::Result<()> {
+    match story {
+        1 => reply::play(stage, server, narrator).await,
+        2 => rotation::play(stage, server, narrator).await,
+        3 => exception::play(stage, server, narrator).await,
+        5 => report::play(stage, server, narrator).await,
+        _ => quarantine::play(stage, server, narrator).await,
+    }
 }
 
 /// Ctrl-C, or a request to end.

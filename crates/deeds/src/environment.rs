@@ -21,6 +21,12 @@ impl Environment {
         Self(std::env::vars_os().collect())
     }
 
+    /// Only these variables of it.
+    pub(crate) fn only(&self, names: &[&str]) -> Self {
+        let kept = self.0.iter().filter(|(name, _)| names.iter().any(|kept| *name == OsStr::new(kept)));
+        Self(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
     #[cfg(test)]
     pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
         Self(pairs.iter().map(|(name, value)| (name.into(), value.into())).collect())
@@ -31,15 +37,24 @@ impl Environment {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
+    /// Names of all variables, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &OsStr> {
+        self.0.keys().map(OsString::as_os_str)
+    }
+
     /// The user's home directory.
     pub(crate) fn home(&self) -> Option<PathBuf> {
         self.absolute(HOME)
     }
 
+    /// `$XDG_CONFIG_HOME` or `~/.config`.
+    pub(crate) fn config_home(&self) -> Option<PathBuf> {
+        self.absolute(XDG_CONFIG_HOME).or_else(|| Some(self.home()?.join(".config")))
+    }
+
     /// `$XDG_CONFIG_HOME/deeds` or `~/.config/deeds`.
     pub(crate) fn config_dir(&self) -> Option<PathBuf> {
-        let base = self.absolute(XDG_CONFIG_HOME).or_else(|| Some(self.home()?.join(".config")))?;
-        Some(base.join("deeds"))
+        Some(self.config_home()?.join("deeds"))
     }
 
     /// `$XDG_DATA_HOME/deeds` or `~/.local/share/deeds`.
@@ -49,7 +64,7 @@ impl Environment {
     }
 
     /// A path; a relative one counts as unset, as the XDG specification has it.
-    fn absolute(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn absolute(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 }

@@ -18,6 +18,7 @@ mod processes;
 mod render;
 mod serve;
 mod telemetry;
+mod wiring;
 
 use std::process::ExitCode;
 
@@ -52,7 +53,9 @@ fn main() -> ExitCode {
                 render::style::paint(render::style::BAD, "error"),
                 chain(&error)
             ));
-            ExitCode::from(2)
+            // of a command that it stands in for, it must not speak with that command's codes
+            let stands_in = matches!(cli.command, Command::Run(_));
+            ExitCode::from(if stands_in { commands::run::NO_DECISION } else { 2 })
         }
     }
 }
@@ -71,6 +74,12 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// What the operating system says, as all else reads.
+pub(crate) fn plain_io(error: &std::io::Error) -> String {
+    let said = error.to_string();
+    plain(error, &said).unwrap_or(said)
 }
 
 fn plain(error: &std::io::Error, said: &str) -> Option<String> {
@@ -97,13 +106,26 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Policy(cli::PolicyCommand::Check(args)) => return commands::policy::check(args, output),
         Command::Player(player) => return demo::player::run(player),
         Command::Demo(args) => return block_on(demo::run(args, output)),
+        Command::Completions(args) => return commands::completions::run(args),
+        Command::Man(args) => return commands::completions::man(args, output),
+        Command::Install(args) => return commands::install::run(args, &Environment::read(), output),
         _ => {}
     }
-    let config = Config::load(&cli.flags(), &Environment::read())?;
+    let environment = Environment::read();
+    let config = Config::load(&cli.flags(), &environment)?;
+    if let Command::Init(args) = &cli.command {
+        return commands::init::run(&config, &environment, args, output);
+    }
+    if matches!(cli.command, Command::Doctor) {
+        return block_on(commands::doctor::run(&config, &environment, output));
+    }
     if let Command::Serve(args) = &cli.command {
         return commands::serve::run(&config, args);
     }
     telemetry::init(config.log.as_deref().unwrap_or("warn"))?;
+    if let Command::Run(args) = &cli.command {
+        return block_on(commands::run::run(&config, &environment, args, output));
+    }
     block_on(ask(cli, &config, output))
 }
 
@@ -113,7 +135,12 @@ async fn ask(cli: &Cli, config: &Config, output: Output) -> anyhow::Result<Outco
         Command::Stop => commands::stop::run(config, output).await,
         Command::Wrap(args) => commands::wrap::run(config, args).await,
         Command::Runs(args) => commands::runs::run(config, args, output).await,
+        Command::Tasks(args) => commands::tasks::run(config, args, output).await,
         Command::Did(args) => commands::did::run(config, args, output).await,
+        Command::Gaps(args) => commands::gaps::run(config, args, output).await,
+        Command::Trace(args) => commands::trace::run(config, args, output).await,
+        Command::Withdraw(args) => commands::trace::withdraw(config, args, output).await,
+        Command::Definitions(args) => commands::definitions::run(config, args, output).await,
         Command::Authority(args) => commands::authority::run(config, args, output).await,
         Command::Delegate(args) => commands::delegate::run(config, args, output).await,
         Command::Mandate(args) => commands::mandate::run(config, args, output).await,
@@ -131,7 +158,16 @@ async fn ask(cli: &Cli, config: &Config, output: Output) -> anyhow::Result<Outco
         Command::Policy(command) => commands::policy::run(config, command, output).await,
         Command::Status => commands::status::run(config, output).await,
         Command::Reindex => commands::reindex::run(config, output).await,
-        Command::Serve(_) | Command::Verify(_) | Command::Demo(_) | Command::Player(_) => Ok(Outcome::Fine),
+        Command::Init(_)
+        | Command::Doctor
+        | Command::Install(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Run(_)
+        | Command::Serve(_)
+        | Command::Verify(_)
+        | Command::Demo(_)
+        | Command::Player(_) => Ok(Outcome::Fine),
     }
 }
 

@@ -1,11 +1,13 @@
 //! How people name things on the command line: `@42`, ids of acts and runs, points in time.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use evidence::base64url;
 use evidence::id;
 use evidence::limits::JSON_INTEGER_MAX;
+use evidence::{Digest, base64url};
 use jiff::{SignedDuration, Timestamp};
 
 /// Longest name of a principal or agent, bytes.
@@ -83,11 +85,11 @@ impl FromStr for RunId {
     }
 }
 
-/// A run, by its id or by the entry that it started with.
+/// A run or a task, by its id or by an entry of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunName {
     Id(String),
-    Start(u64),
+    At(u64),
 }
 
 impl FromStr for RunName {
@@ -95,17 +97,22 @@ impl FromStr for RunName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with('@') {
-            return position(text).map(Self::Start);
+            return position(text).map(Self::At);
         }
-        text.parse().map(|RunId(id)| Self::Id(id))
+        uuid(text).map(Self::Id).ok_or_else(|| {
+            format!(
+                "`{}` is neither an entry like `@42` nor an id as `deeds runs` shows them: a lower-case UUID",
+                shown(text)
+            )
+        })
     }
 }
 
-impl Who {
-    /// As the API takes it.
-    pub(crate) fn text(&self) -> &str {
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(text) | Self::Run(text) => text,
+            Self::Name(text) => f.write_str(text),
+            Self::Run(run) => run.fmt(f),
         }
     }
 }
@@ -114,9 +121,102 @@ impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => f.write_str(id),
-            Self::Start(index) => write!(f, "@{index}"),
+            Self::At(index) => write!(f, "@{index}"),
         }
     }
+}
+
+/// What is traced: an act by its entry or id, bytes by their digest, a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Traced {
+    /// As the API takes it.
+    Asked(String),
+    /// A file.
+    Path(PathBuf),
+}
+
+impl Traced {
+    /// As the API takes it: of a file its URI. Links on the way to it are followed, it is not followed itself, so that
+    /// a link and what it points to have each their own name.
+    pub(crate) fn asked(&self, working: &Path) -> String {
+        let path = match self {
+            Self::Asked(text) => return text.clone(),
+            Self::Path(path) => working.join(path),
+        };
+        let named = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => parent.canonicalize().map(|parent| parent.join(name)),
+            // `..` and the like: a directory
+            _ => path.canonicalize(),
+        };
+        let named = named.unwrap_or_else(|_| plain(&path));
+        lineage::file_uri(named.as_os_str().as_bytes())
+    }
+}
+
+/// A path without `.` and `..`, by its text alone: what is not there has no links.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+impl FromStr for Traced {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with('@') {
+            return position(text).map(|index| Self::Asked(format!("@{index}")));
+        }
+        if let Some(digest) = text.strip_prefix("sha256:") {
+            let wrong =
+                || format!("`sha256:{}` is no digest: 64 lower-case hex digits follow", shown(digest));
+            return Digest::parse(text).map(|digest| Self::Asked(digest.to_string())).map_err(|_| wrong());
+        }
+        if let Some(act) = uuid(text) {
+            return Ok(Self::Asked(act));
+        }
+        // a single letter and a colon begin no URI that anybody uses
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| scheme.len() > 1);
+        if scheme
+            .is_some_and(|scheme| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)))
+        {
+            return Ok(Self::Asked(text.to_owned()));
+        }
+        if text.is_empty() || text.starts_with('-') {
+            return Err(format!("`{}` is no file, URI, digest or entry like `@42`", shown(text)));
+        }
+        Ok(Self::Path(PathBuf::from(text)))
+    }
+}
+
+/// A tool as tables show it or as it is: the scheme may be left out, `fs#*` is every tool of a server.
+pub(crate) fn tool(text: &str) -> Result<String, String> {
+    let (server, _) = text
+        .split_once('#')
+        .filter(|(server, tool)| !server.is_empty() && !tool.is_empty())
+        .ok_or_else(|| {
+            format!(
+                "`{}` is no tool: write it like `fs#read_file`, or `fs#*` for all of a server",
+                shown(text)
+            )
+        })?;
+    Ok(if server.contains(':') { text.to_owned() } else { format!("stdio:{text}") })
+}
+
+/// A server as tables show it or as it is: the scheme may be left out.
+pub(crate) fn server(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('#') {
+        return Err(format!("`{}` is no server: write it like `fs` or `stdio:fs`", shown(text)));
+    }
+    Ok(if text.contains(':') { text.to_owned() } else { format!("stdio:{text}") })
 }
 
 /// A mandate, by the entry that registered it or by its digest.
@@ -176,18 +276,15 @@ impl FromStr for Span {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Who {
     Name(String),
-    Run(String),
+    Run(RunName),
 }
 
 impl FromStr for Who {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(run) = uuid(text) {
-            return Ok(Self::Run(run));
-        }
-        if text.starts_with('@') {
-            return Err(format!("`{}` is a log position; ask `deeds authority {0}` about it", shown(text)));
+        if text.starts_with('@') || uuid(text).is_some() {
+            return text.parse().map(Self::Run);
         }
         name(text)?;
         Ok(Self::Name(text.to_owned()))
@@ -307,14 +404,59 @@ mod tests {
         assert_eq!("@7".parse(), Ok(Subject("@7".into())));
         assert!("ciso".parse::<Subject>().is_err());
         assert_eq!("ciso".parse(), Ok(Who::Name("ciso".into())));
-        assert_eq!(UUID.parse(), Ok(Who::Run(UUID.into())));
-        assert!("@7".parse::<Who>().unwrap_err().contains("deeds authority @7"));
-        assert_eq!("@7".parse(), Ok(RunName::Start(7)));
+        assert_eq!(UUID.parse(), Ok(Who::Run(RunName::Id(UUID.into()))));
+        assert_eq!("@7".parse(), Ok(Who::Run(RunName::At(7))));
+        assert_eq!("@7".parse(), Ok(RunName::At(7)));
         assert_eq!(UUID.parse(), Ok(RunName::Id(UUID.into())));
-        assert!(UUID.to_uppercase().parse::<RunId>().is_err());
+        assert!(UUID.to_uppercase().parse::<RunName>().unwrap_err().contains("@42"));
         assert!("a\u{1b}[2J".parse::<Who>().is_err());
         assert!("n".repeat(WHO_MAX_BYTES).parse::<Who>().is_ok());
         assert!("n".repeat(WHO_MAX_BYTES + 1).parse::<Who>().is_err());
+    }
+
+    #[test]
+    fn what_is_traced_is_told_by_its_spelling() {
+        let asked = |text: &str| Ok(Traced::Asked(text.to_owned()));
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for text in ["@7", UUID, digest.as_str(), "file:///srv/a", "https://x/y", "note://1"] {
+            assert_eq!(text.parse::<Traced>(), asked(text));
+        }
+        for text in ["a.txt", "./a:b", "/srv/a", "C:x", "a b:c"] {
+            assert_eq!(text.parse::<Traced>(), Ok(Traced::Path(text.into())), "{text}");
+        }
+        for wrong in ["", "@x", "sha256:aa", "-x"] {
+            assert!(wrong.parse::<Traced>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_by_its_place_and_not_by_what_it_points_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("d")).unwrap();
+        std::os::unix::fs::symlink("d", real.join("link")).unwrap();
+        std::os::unix::fs::symlink("nothing", real.join("d/f")).unwrap();
+        let asked = |text: &str| text.parse::<Traced>().unwrap().asked(&real);
+        let uri = |rest: &str| format!("file://{}{rest}", real.display());
+        for text in ["d/f", "link/f", "./d/../d/f", "d/./f"] {
+            assert_eq!(asked(text), uri("/d/f"), "{text}");
+        }
+        assert_eq!((asked("link"), asked("d/.."), asked(".")), (uri("/link"), uri(""), uri("")));
+        // what is not there is named by the text alone
+        assert_eq!(asked("no/../such/./x y"), uri("/such/x%20y"));
+        assert_eq!(asked("/no/such/../f"), "file:///no/f");
+    }
+
+    #[test]
+    fn tools_and_servers_may_be_named_as_they_are_shown() {
+        assert_eq!(tool("fs#read_file"), Ok("stdio:fs#read_file".into()));
+        assert_eq!(tool("run:build#command/run"), Ok("run:build#command/run".into()));
+        assert_eq!((tool("fs#*"), server("fs")), (Ok("stdio:fs#*".into()), Ok("stdio:fs".into())));
+        assert_eq!(server("stdio:fs"), Ok("stdio:fs".into()));
+        for wrong in ["fs", "#x", "fs#", ""] {
+            assert!(tool(wrong).unwrap_err().contains("fs#*"), "{wrong}");
+        }
+        assert!(server("").is_err() && server("fs#x").is_err());
     }
 
     #[test]
@@ -358,8 +500,9 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(text in "\\PC{0,40}") {
-            let _ = (text.parse::<Action>(), text.parse::<Subject>(), text.parse::<RunId>());
-            let _ = (text.parse::<Who>(), text.parse::<Time>());
+            let _ = (text.parse::<Action>(), text.parse::<Subject>(), text.parse::<RunName>());
+            let _ = (text.parse::<Who>(), text.parse::<Time>(), tool(&text), server(&text));
+            let _ = text.parse::<Traced>().map(|traced| traced.asked(Path::new("/no/such")));
         }
     }
 }

@@ -56,6 +56,43 @@ pub(crate) fn remark(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", wrap_lines(text, width));
 }
 
+/// Prints a value as one line of JSON to standard error, where standard output is somebody else's.
+pub(crate) fn remark_json(value: &serde_json::Value) {
+    let _ = writeln!(io::stderr().lock(), "{value}");
+}
+
+/// How far something is that may take long, on one line of a terminal. Where standard error is none, nothing is said.
+pub(crate) struct Progress {
+    what: &'static str,
+    shown: bool,
+}
+
+impl Progress {
+    /// For something that has not begun.
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { what, shown: false }
+    }
+
+    /// Says how far it is.
+    pub(crate) fn at(&mut self, done: u64, all: u64) {
+        if io::stderr().is_terminal() {
+            // back to the beginning of the line, which is cleared
+            let percent = done.saturating_mul(100).checked_div(all).unwrap_or(100).min(100);
+            let line = format!("\r\x1b[K{}: {percent} % ({done} of {all} entries)", self.what);
+            let _ = anstream::stderr().lock().write_all(line.as_bytes());
+            self.shown = true;
+        }
+    }
+
+    /// Takes the line away.
+    pub(crate) fn end(&mut self) {
+        if self.shown {
+            let _ = io::stderr().lock().write_all(b"\r\x1b[K");
+            self.shown = false;
+        }
+    }
+}
+
 /// A reader that has seen enough is no error; the exit code still says what was found.
 fn written(result: io::Result<()>) -> anyhow::Result<()> {
     match result {

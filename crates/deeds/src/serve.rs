@@ -8,8 +8,10 @@ mod background;
 mod data;
 pub(crate) mod index;
 mod socket;
+pub(crate) mod users;
+mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(6);
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long closing the log may take. With the drain of the connections before it, a stop stays below 5 s.
 const CLOSE_MAX: Duration = Duration::from_millis(1_200);
+/// How long the first answers may wait for an index that is made again: a log of a day is folded by then.
+const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 /// How long threads that still wait for something may keep the process, after all is closed.
 const LAST_MAX: Duration = Duration::from_millis(300);
 
@@ -52,8 +56,9 @@ pub(crate) fn serve(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
 async fn run(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
     // first of all, so that a signal at any moment leads to an orderly stop
     let mut signals = Signals::listen()?;
+    let peers = users::uids(&config.peers).context("cannot use `peers` of the configuration")?;
     let log = open(config, if args.detach { LOCK_WAIT } else { Duration::ZERO }).await?;
-    let listener = socket::bind(&config.socket())?;
+    let listener = socket::bind(&config.socket(), !peers.is_empty())?;
     tracing::info!(
         data = %config.data.display(),
         origin = log.recorder.names().origin,
@@ -62,8 +67,9 @@ async fn run(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
         "serving"
     );
     let shutdown = Shutdown::default();
-    let background = background::start(&log.recorder, &log.index)?;
-    let serving = tokio::spawn(answer(&log, listener, shutdown.clone()));
+    let background = background::start(config, &log.recorder, &log.index)?;
+    catch_up(&log).await;
+    let serving = tokio::spawn(answer(&log, listener, peers, shutdown.clone()));
     signals.received().await;
     tracing::info!("stopping");
     shutdown.begin();
@@ -72,6 +78,15 @@ async fn run(config: &Config, args: &ServeArgs) -> anyhow::Result<()> {
     socket::remove(&config.socket());
     background.stop();
     close(log.recorder).await
+}
+
+/// Waits for the index, for a while: one that has just been thrown away would answer with nothing at first.
+async fn catch_up(log: &Log) {
+    let (index, size) = (Arc::clone(&log.index), log.recorder.reader().size());
+    let folded = tokio::task::spawn_blocking(move || index.wait_applied(size, CATCH_UP_MAX)).await;
+    if !folded.unwrap_or_default() {
+        tracing::warn!(size, "the index is still being made; answers say how much of the log they reflect");
+    }
 }
 
 /// A log that is being written, and the index over it.
@@ -111,10 +126,21 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
         peer: own_peer(),
         segment_bytes: None,
     };
-    let recorder = Recorder::open(parts).await?;
+    let recorder = Recorder::open(parts).await.map_err(|error| name_key(&config.data, error))?;
     index::drop_if_marked(&config.data).context("the index that `deeds reindex` marked cannot be removed")?;
-    let index = Index::open(&index::path(&config.data), recorder.reader(), opener)?;
+    let path = index::path(&config.data);
+    let index = Index::open(&path, recorder.reader(), opener).with_context(|| {
+        let name = path.display();
+        format!("the index `{name}` cannot be used: remove it, and it is made again from the log")
+    })?;
     Ok(Log { recorder, index: Arc::new(index), vkey })
+}
+
+/// Says which file holds a key that is not the log's: only this program knows.
+fn name_key(data: &Path, error: recorder::OpenError) -> anyhow::Error {
+    let recorder::OpenError::OtherKeys(which) = &error else { return error.into() };
+    let path = data::key_file(data, which);
+    anyhow!("`{}` is not the {which} that this log was made with: restore it from a copy", path.display())
 }
 
 /// The process that holds the log, when that is why it cannot be opened.
@@ -138,7 +164,12 @@ fn own_peer() -> Peer {
 }
 
 /// Answers requests until the shutdown begins.
-fn answer(log: &Log, listener: UnixListener, shutdown: Shutdown) -> impl Future<Output = ()> + Send + use<> {
+fn answer(
+    log: &Log,
+    listener: UnixListener,
+    peers: Vec<u32>,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send + use<> {
     let limits = Limits::default();
     let state = AppState::new(web::Parts {
         recorder: log.recorder.clone(),
@@ -153,15 +184,20 @@ fn answer(log: &Log, listener: UnixListener, shutdown: Shutdown) -> impl Future<
         limits: limits.clone(),
         shutdown: shutdown.clone(),
     });
-    web::serve_unix(listener, web::router(state), limits, shutdown)
+    web::serve_unix(listener, web::router(state), peers, limits, shutdown)
 }
 
-/// How a policy directory comes into force.
+/// How a policy directory comes into force. Those whom a server serves beside its own user are those whom its policy
+/// is for: they do not change it.
 fn activation(recorder: &Recorder) -> Activate {
     let recorder = recorder.clone();
     Arc::new(move |dir: PathBuf, peer| {
         let recorder = recorder.clone();
         Box::pin(async move {
+            if peer.uid != own_peer().uid && peer.uid != 0 {
+                let text = "the policy of this server is changed by the user it runs as, or by root, and by nobody else";
+                return Err(RecorderError::Policy(text.to_owned()));
+            }
             let source = dir.display().to_string();
             let loaded = tokio::task::spawn_blocking(move || PolicySet::load(&dir)).await;
             let loaded = loaded.map_err(|error| RecorderError::Policy(error.to_string()))?;

@@ -42,11 +42,22 @@ fn help_teaches_every_command() {
     let home = home();
     for command in [
         "",
+        "init",
+        "doctor",
+        "install",
+        "completions",
+        "man",
         "serve",
         "stop",
         "wrap",
+        "run",
         "runs",
+        "tasks",
         "did",
+        "gaps",
+        "trace",
+        "withdraw",
+        "definitions",
         "authority",
         "delegate",
         "mandate",
@@ -88,7 +99,7 @@ fn the_short_help_lists_the_commands_and_hides_the_players() {
     let home = home();
     let help = String::from_utf8(deeds(home.path(), &["-h"]).stdout).unwrap();
     assert!(help.contains("wrap") && !help.contains("player"), "{help}");
-    assert!(deeds(home.path(), &["player", "edr", "--help"]).status.success());
+    assert!(deeds(home.path(), &["player", "tool", "--help"]).status.success());
 }
 
 #[test]
@@ -97,7 +108,9 @@ fn wrong_names_are_explained_and_exit_with_2() {
     let path = home.path();
     assert_snapshot!("authority_without_at", said(path, &["authority", "42"]));
     assert_snapshot!("entry_with_a_word", said(path, &["entry", "@first"]));
-    assert_snapshot!("did_with_a_position", said(path, &["did", "@42"]));
+    assert_snapshot!("did_with_a_bad_tool", said(path, &["did", "--tool", "fs"]));
+    assert_snapshot!("trace_with_a_bad_digest", said(path, &["trace", "sha256:abc"]));
+    assert_snapshot!("definitions_pinned_without_a_server", said(path, &["definitions", "--pin"]));
     assert_snapshot!("did_with_a_bad_time", said(path, &["did", "--from", "yesterday"]));
     assert_snapshot!("wrap_without_a_command", said(path, &["wrap", "--name", "fs"]));
     assert_snapshot!("wrap_with_a_bad_alias", said(path, &["wrap", "--name", "F S", "--", "true"]));
@@ -139,6 +152,25 @@ fn a_key_that_others_can_read_is_refused_before_the_server_is_started() {
         said(home.path(), &["wrap", "--principal", "ciso.key", "--", "true"])
     );
     assert!(!home.path().join(".local").exists(), "no server was started");
+}
+
+#[test]
+fn a_command_that_cannot_be_asked_for_ends_with_125_and_is_not_started() {
+    let home = home();
+    let path = home.path();
+    fs::create_dir_all(path.join("d/".repeat(66))).unwrap();
+    for (name, args) in [
+        ("run_with_a_bad_alias", &["run", "--name", "F S", "--", "touch", "made"][..]),
+        ("run_without_an_alias", &["run", "--", "@"]),
+        ("run_with_a_token_that_is_none", &["run", "--oidc-token-file", "token", "--", "touch", "made"]),
+        ("run_that_names_an_agent_alone", &["run", "--agent", "bot", "--", "touch", "made"]),
+    ] {
+        fs::write(path.join("token"), "ghp_0123").unwrap();
+        assert_snapshot!(name, said(path, args));
+    }
+    // how the command line must look is said by the same code as for every other command
+    assert_snapshot!("run_without_a_command", said(path, &["run", "--writes", "."]));
+    assert!(!path.join("made").exists() && !path.join(".local").exists(), "nothing was started");
 }
 
 #[test]
@@ -273,14 +305,29 @@ fn policies_are_checked_without_a_server() {
     let home = home();
     let dir = home.path().join("policy");
     fs::create_dir(&dir).unwrap();
-    fs::write(dir.join("a.cedar"), "@id(\"all\") permit (principal, action, resource);\n").unwrap();
+    let rule = "@id(\"all\")\npermit (principal, action in Deeds::Action::\"act\", resource);\n";
+    fs::write(dir.join("a.cedar"), rule).unwrap();
     assert_snapshot!("policy_check_sound", said(home.path(), &["policy", "check", "policy"]));
+    fs::write(dir.join("a.cedar"), "@id(\"all\")\npermit (principal, action, resource);\n").unwrap();
+    assert_snapshot!("policy_check_warned", said(home.path(), &["policy", "check", "policy"]));
+    let json = deeds(home.path(), &["policy", "check", "policy", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((json.status.code(), &report["accepted"]), (Some(0), &true.into()));
+    let span = ["line", "column", "end_line", "end_column"].map(|name| report["warnings"][0][name].as_u64());
+    assert_eq!(span, [Some(2), Some(20), Some(2), Some(26)]);
     fs::write(dir.join("b.cedar"), "permit (principal, action, resource) when { context.nothing };\n")
         .unwrap();
+    fs::write(dir.join("classes.toml"), "[[tool]]\nuri = \"stdio:日本#x\"\nclasses = [\"raed\"]\n").unwrap();
     assert_snapshot!("policy_check_refused", said(home.path(), &["policy", "check", "policy"]));
+    assert_snapshot!("policy_activate_refused", said(home.path(), &["policy", "activate", "policy"]));
     let json = deeds(home.path(), &["policy", "check", "policy", "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((json.status.code(), &report["accepted"]), (Some(1), &false.into()));
+    let places = report["findings"].as_array().unwrap().iter().map(|finding| {
+        let at = |name: &str| finding[name].as_u64().unwrap();
+        (finding["file"].as_str().unwrap(), at("line"), at("column"), at("end_line"), at("end_column"))
+    });
+    assert_eq!(places.collect::<Vec<_>>(), [("b.cedar", 1, 1, 1, 63), ("classes.toml", 3, 12, 3, 18)]);
     assert_snapshot!("policy_check_nowhere", said(home.path(), &["policy", "check", "none"]));
 }
 

@@ -36,7 +36,7 @@ fn keep_calling(data: &Data, wrap: usize, done: &Done, progress: &Sender<()>) {
     command
         .args(["wrap", "--name", &format!("edr{wrap}"), "--receipts"])
         .arg(receipts_file(data, wrap))
-        .args(["--", DEEDS, "player", "edr", "--journal"])
+        .args(["--", DEEDS, "player", "tool", "edr", "--journal"])
         .arg(data.path().join(format!("edr-{wrap}.jsonl")));
     let mut client = Mcp::start(&mut command);
     let mut call = 0_u64;

@@ -144,13 +144,13 @@ fn check_refusals(account: &Value) {
 fn check_the_unknown(account: &Value) {
     let observed = step(account, "undone-and-unknown");
     let hosts = |name: &str| -> Vec<&Value> {
-        list(observed, name).iter().map(|done| &done["args"]["host"]).collect()
+        list(&observed["parts"], name).iter().map(|done| &done["args"]["host"]).collect()
     };
-    assert_eq!(hosts("released"), ["ws-0114", "ws-0113", "ws-0112"], "the last isolated first");
+    assert_eq!(hosts("release"), ["ws-0114", "ws-0113", "ws-0112"], "the last isolated first");
     assert_eq!(hosts("killed"), ["ws-0115"]);
-    assert_eq!(observed["killed"][0]["status"], "unknown");
-    assert_eq!(observed["ticket"][0]["args"]["run"], observed["run"]);
-    assert_eq!(observed["ticket"][0]["status"], "ok");
+    assert_eq!(observed["parts"]["killed"][0]["status"], "unknown");
+    assert_eq!(observed["parts"]["ticket"][0]["args"]["run"], observed["run"]);
+    assert_eq!(observed["parts"]["ticket"][0]["status"], "ok");
     let journal = list(observed, "edr_journal");
     assert!(journal.contains(&json!("ws-0115")), "the tool had accepted it: {journal:?}");
 }

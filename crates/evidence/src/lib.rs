@@ -5,11 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod artifact;
 pub mod base64url;
 #[cfg(not(target_family = "wasm"))]
 pub mod body;
 pub mod cbor;
 mod decimal;
+pub mod definition;
 pub mod delegation;
 pub mod digest;
 pub mod entry;
@@ -23,6 +25,7 @@ pub mod limits;
 pub mod outcome;
 pub mod principal;
 pub mod scope;
+pub mod span;
 #[cfg(test)]
 mod testing;
 pub mod tool;

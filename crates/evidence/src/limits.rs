@@ -82,3 +82,18 @@ pub const BUNDLE_ENTRIES_MAX: usize = 20_000;
 pub const PATH_MAX: usize = 63;
 /// Longest identifier of a principal or holder (`iss`, `sub`, `id`).
 pub const PRINCIPAL_ID_MAX_BYTES: usize = 2_048;
+/// Most artifacts in one list. Format §5.
+pub const ARTIFACTS_MAX: usize = 256;
+/// Longest URI of an artifact. Format §5.
+pub const ARTIFACT_URI_MAX_BYTES: usize = 2_048;
+/// Longest media type of an artifact.
+pub const ARTIFACT_MEDIA_TYPE_MAX_BYTES: usize = 256;
+/// Most names in one `definitions` observation, and most that it says are gone. Format §5.
+pub const DEFINITIONS_MAX: usize = 256;
+/// Longest name of a definition.
+pub const DEFINITION_NAME_MAX_BYTES: usize = 2_048;
+/// Largest JCS of the names of one `definitions` observation with their digests, and of those that are gone: so much
+/// fits a sealed body whatever it holds.
+pub const DEFINITIONS_MAX_BYTES: usize = 49_152;
+/// Differences of one list that are recorded one by one; more are one entry with their count. Format §5.
+pub const DEFINITIONS_CHANGED_MAX: usize = 64;

@@ -18,9 +18,78 @@ pub fn stdio(alias: &str, tool: &str) -> String {
     format!("stdio:{alias}#{tool}")
 }
 
+/// The operation of a tool call.
+pub const CALL: &str = "tools/call";
+
+/// The operation that a URI is for: the part after `#` where that has a `/`, which is a method or `command/run`;
+/// everything else is a tool, and called (format §5, kind 5, 8).
+pub fn operation(uri: &str) -> &str {
+    split(uri).map(|(_, tool)| tool).filter(|tool| tool.contains('/')).unwrap_or(CALL)
+}
+
+/// The first word of the URIs of what an alias names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// An MCP server over its standard streams.
+    #[default]
+    Stdio,
+    /// A command.
+    Run,
+}
+
+impl Scheme {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Run => "run",
+        }
+    }
+
+    /// The scheme with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Stdio, Self::Run].into_iter().find(|scheme| scheme.as_str() == word)
+    }
+
+    /// The part of tool URIs before `#`.
+    pub fn server(self, alias: &str) -> String {
+        format!("{}:{alias}", self.as_str())
+    }
+
+    /// Scheme and alias of the part of tool URIs before `#`; nothing for another text.
+    pub fn of(server: &str) -> Option<(Self, &str)> {
+        let (word, alias) = server.split_once(':')?;
+        Self::parse(word).map(|scheme| (scheme, alias))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_says_which_operation_it_is_for() {
+        for (uri, expected) in [
+            ("stdio:fs#read_file", CALL),
+            ("stdio:fs#*", CALL),
+            ("stdio:fs#resources/read", "resources/read"),
+            ("run:git#command/run", "command/run"),
+            ("stdio:fs/x#read_file", CALL),
+            ("no uri/at all", CALL),
+            ("a#b#c/d", CALL),
+        ] {
+            assert_eq!(operation(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_and_an_alias_make_a_server() {
+        assert_eq!(Scheme::default().server("fs"), "stdio:fs");
+        assert_eq!(Scheme::parse("run").map(|scheme| scheme.server("git")), Some("run:git".into()));
+        assert_eq!(Scheme::parse("http"), None);
+        assert_eq!(Scheme::of("run:a:b"), Some((Scheme::Run, "a:b")));
+        assert_eq!((Scheme::of("https://x"), Scheme::of("fs")), (None, None));
+    }
 
     #[test]
     fn only_whole_uris_split() {

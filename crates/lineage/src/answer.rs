@@ -28,10 +28,11 @@ pub struct Answer<T> {
     pub content: T,
 }
 
-/// Something wrong with the evidence behind an answer.
+/// Something wrong with the evidence behind an answer, or with what it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// A stable word: those of format §10, and `body-damaged`, `index-mismatch`.
+    /// A stable word: those of format §10, and `body-damaged`, `index-mismatch`; of artifacts `withdrawn`,
+    /// `replaced-since`, `replaced-between`, `artifacts-mismatch`.
     pub code: String,
     /// The entry it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,13 +146,22 @@ fn why_missing(content: &Content) -> &'static str {
 #[derive(Debug, Default)]
 pub(crate) struct Margin {
     pub(crate) left_out: Vec<String>,
-    pub(crate) findings: Vec<Finding>,
+    findings: Vec<Finding>,
+    /// Whether some of the evidence is damaged, which the findings say.
+    damaged: bool,
     /// Entries that many parts of one answer rest on, opened once: roots, keys, orders.
     opened: HashMap<u64, Record>,
 }
 
 impl Margin {
+    /// Something is wrong with the evidence.
     pub(crate) fn finding(&mut self, code: &str, index: Option<u64>, text: impl Into<String>) {
+        self.damaged = true;
+        self.found(code, index, text);
+    }
+
+    /// The evidence is whole, and says that something is wrong with what it is about.
+    pub(crate) fn found(&mut self, code: &str, index: Option<u64>, text: impl Into<String>) {
         let found = Finding { code: code.to_owned(), index, text: text.into() };
         if !self.findings.contains(&found) {
             self.findings.push(found);
@@ -165,7 +175,14 @@ impl Margin {
 
     /// Keeps an entry of a kind that is asked for again and again.
     pub(crate) fn keep(&mut self, record: &Record) {
-        let kinds = [Kind::Delegated, Kind::KeyOrTrustChanged, Kind::Revoked, Kind::HaltedOrResumed];
+        let kinds = [
+            Kind::Delegated,
+            Kind::KeyOrTrustChanged,
+            Kind::Revoked,
+            Kind::HaltedOrResumed,
+            Kind::DefinitionChanged,
+            Kind::LabelChanged,
+        ];
         if record.kind().is_some_and(|kind| kinds.contains(&kind)) {
             if self.opened.len() >= OPENED_CACHED {
                 self.opened.clear();
@@ -187,7 +204,7 @@ impl Margin {
 
     pub(crate) fn answer<T>(self, size: u64, content: T) -> Answer<T> {
         // an answer from damaged evidence is never called complete
-        let complete = self.left_out.is_empty() && self.findings.is_empty();
+        let complete = self.left_out.is_empty() && !self.damaged;
         Answer { size, complete, left_out: self.left_out, findings: self.findings, content }
     }
 }

@@ -8,11 +8,14 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde_json::json;
 
 use crate::limits::{INTERNED_CACHED, INTERNED_MAX_BYTES};
-use crate::record::Record;
+use crate::record::{Opener, Record};
 use batch::Batch;
 
+mod artifacts;
 pub(crate) mod batch;
+pub(crate) mod definitions;
 pub(crate) mod links;
+pub(crate) mod missing;
 pub(crate) mod orders;
 pub(crate) mod ranges;
 
@@ -20,6 +23,11 @@ pub(crate) mod ranges;
 /// `run` would read all decisions of the run for each outcome.
 const BIND_OUTCOME: &str = "UPDATE actions SET finished = ?4, finished_leaf = ?5, status = ?6
     WHERE h = ?1 AND leaf = ?2 AND +run = ?3 AND +finished IS NULL";
+
+/// The attempt whose outcome, which asked for more, is the cause of a decision. Few outcomes do, and they have an index
+/// of their own.
+const RETRIED: &str = "SELECT decided FROM actions INDEXED BY actions_asked
+    WHERE run = ?1 AND finished_leaf = ?2 AND status = 'input-required'";
 
 /// What an interned text names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +77,8 @@ pub(crate) struct Interned {
 pub(crate) struct Folder<'a> {
     pub(crate) tx: &'a Transaction<'a>,
     pub(crate) interned: &'a mut Interned,
+    /// Makes the marks.
+    pub(crate) opener: &'a Opener,
     pub(crate) progress: Progress,
     /// What changes with nearly every entry, written once per transaction.
     pub(crate) batch: Batch,
@@ -79,14 +89,18 @@ type Result<T> = rusqlite::Result<T>;
 /// Why a run ended in which nothing but a root was issued (format §5, kind 3).
 const ISSUED: &str = "issued";
 
+/// Status of an act of which nobody knows what came of it.
+const UNKNOWN: &str = "unknown";
+
 impl Folder<'_> {
     /// Folds the next entry.
     pub(crate) fn apply(&mut self, record: &Record) -> Result<()> {
         if let Some(entry) = &record.entry {
             let run = self.run(&entry.run)?;
-            self.count(entry.kind)?;
+            self.batch.count(entry.kind);
             self.clock(entry, record.index)?;
             self.chain(entry, run, record.index)?;
+            self.maybe_missing(record, entry, run)?;
             match entry.kind() {
                 Some(Kind::RunStarted) => self.run_started(record, entry, run)?,
                 Some(Kind::Delegated) => self.delegated(record, entry, run)?,
@@ -95,9 +109,10 @@ impl Folder<'_> {
                 Some(Kind::ChildStarted) => self.child_started(record, run)?,
                 Some(Kind::Decided) => self.decided(record, entry, run)?,
                 Some(Kind::Finished) => self.finished(record, entry, run)?,
-                Some(Kind::Observed | Kind::Gap | Kind::ClockAdjusted) => {
-                    self.remark(record, entry, run)?;
-                }
+                Some(Kind::Observed) => self.observed(record, entry, run)?,
+                Some(Kind::Gap | Kind::ClockAdjusted) => self.remark(record, entry, run)?,
+                Some(Kind::DefinitionChanged) => self.definition_changed(record, entry, run)?,
+                Some(Kind::LabelChanged) => self.label_changed(record, entry)?,
                 Some(Kind::PolicyActivated) => self.policy_activated(record, entry)?,
                 Some(Kind::KeyOrTrustChanged) => self.key_changed(record, entry)?,
                 Some(Kind::RunEnded) => self.run_ended(record, entry, run)?,
@@ -107,13 +122,6 @@ impl Folder<'_> {
         self.progress.applied = record.index + 1;
         self.progress.last_leaf = Some(record.leaf);
         Ok(())
-    }
-
-    fn count(&self, kind: u64) -> Result<()> {
-        self.tx
-            .prepare_cached("INSERT INTO counts VALUES(?1, 1) ON CONFLICT(kind) DO UPDATE SET n = n + 1")?
-            .execute([sql(kind)])
-            .map(|_| ())
     }
 
     /// One row per second of the clock's furthest reading, so that a time finds a position. Entries written while
@@ -131,15 +139,10 @@ impl Folder<'_> {
         Ok(())
     }
 
-    fn chain(&self, entry: &Entry, run: i64, index: u64) -> Result<()> {
+    fn chain(&mut self, entry: &Entry, run: i64, index: u64) -> Result<()> {
         self.tx.prepare_cached("INSERT INTO chain VALUES(?1, ?2)")?.execute([run, sql(index)])?;
-        self.tx
-            .prepare_cached(
-                "INSERT INTO streams VALUES(?1, ?2, NULL, NULL, 1, ?3)
-                 ON CONFLICT(run, stream) DO UPDATE SET entries = entries + 1, last = ?3",
-            )?
-            .execute([run, sql(entry.stream), sql(index)])
-            .map(|_| ())
+        self.batch.stream(run, entry.stream, index);
+        Ok(())
     }
 
     fn run_started(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
@@ -151,22 +154,26 @@ impl Folder<'_> {
             self.saw_holder(&holder, entry, record.index);
             self.used_key(holder.key, run)?;
         }
-        self.tx
-            .prepare_cached("UPDATE streams SET started = ?3 WHERE run = ?1 AND stream = ?2")?
-            .execute([run, sql(entry.stream), sql(record.index)])?;
+        let command = self.command(record);
+        if let Some(stream) = self.batch.streams.get_mut(&(run, entry.stream)) {
+            (stream.started, stream.command) = (Some(record.index), command.or(stream.command));
+        }
+        if let Some(task) = task {
+            self.batch.task(task, record.index, entry.observed_ms);
+        }
         // a writer that joins later starts a stream, not the run
         self.tx
-            .prepare_cached("UPDATE runs SET started = ?2, task = ?3 WHERE id = ?1 AND started IS NULL")?
-            .execute(params![run, sql(record.index), task])
+            .prepare_cached(
+                "UPDATE runs SET started = ?2, task = ?3, started_ms = ?4 WHERE id = ?1 AND started IS NULL",
+            )?
+            .execute(params![run, sql(record.index), task, sql(entry.observed_ms)])
             .map(|_| ())
     }
 
     fn run_ended(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
-        self.tx.prepare_cached("UPDATE streams SET ended = ?3 WHERE run = ?1 AND stream = ?2")?.execute([
-            run,
-            sql(entry.stream),
-            sql(record.index),
-        ])?;
+        if let Some(stream) = self.batch.streams.get_mut(&(run, entry.stream)) {
+            stream.ended = Some(record.index);
+        }
         if entry.stream == 0 {
             let issued = record.text("reason").as_deref() == Some(ISSUED);
             self.tx
@@ -183,14 +190,18 @@ impl Folder<'_> {
         let holder = self.holder(record)?;
         let token = record.text("chain").map(|digest| self.text(Dim::Token, &digest)).transpose()?.flatten();
         let verdict = bounded(record.text("verdict"));
+        let tally = self.batch.runs.entry(run).or_default();
+        tally.actions += 1;
+        tally.refused += i64::from(verdict.as_deref() == Some("deny"));
+        if let Some(task) = task {
+            self.batch.task(task, record.index, entry.observed_ms);
+        }
+        self.artifacts(record);
+        let retry_of = self.retry_of(entry, run)?;
         self.tx
             .prepare_cached(
-                "UPDATE runs SET actions = actions + 1, refused = refused + (?2 = 'deny') WHERE id = ?1",
-            )?
-            .execute(params![run, verdict.as_deref().unwrap_or_default()])?;
-        self.tx
-            .prepare_cached(
-                "INSERT INTO actions VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, NULL, NULL, ?12, ?13)",
+                "INSERT INTO actions VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, NULL, NULL, ?12, ?13,
+                 ?14)",
             )?
             .execute(params![
                 sql(record.index),
@@ -206,14 +217,22 @@ impl Folder<'_> {
                 sql(entry.observed_ms),
                 token,
                 sql(record.number("decided_at_ms").unwrap_or(entry.observed_ms)),
+                retry_of,
             ])?;
         let act = batch::Act { token, tool, principal, holder, allowed: verdict.as_deref() == Some("allow") };
         self.acted(&act, entry, record.index, run)?;
         self.counted(record, run)
     }
 
+    /// The earlier attempt that a decision tries again, as its cause says.
+    fn retry_of(&self, entry: &Entry, run: i64) -> Result<Option<i64>> {
+        let [Cause::Here(outcome)] = entry.causes.as_slice() else { return Ok(None) };
+        self.tx.prepare_cached(RETRIED)?.query_row(params![run, outcome], |row| row.get(0)).optional()
+    }
+
     fn finished(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
         let [Cause::Here(decision)] = entry.causes.as_slice() else { return Ok(()) };
+        let status = bounded(record.text("status"));
         // the first outcome stands; a second one is a finding of verification, not another answer
         let bound = self.tx.prepare_cached(BIND_OUTCOME)?.execute(params![
             start_of(decision),
@@ -221,14 +240,25 @@ impl Folder<'_> {
             run,
             sql(record.index),
             record.leaf,
-            bounded(record.text("status")),
+            status,
         ])?;
         if bound == 1 {
-            self.tx
-                .prepare_cached("UPDATE runs SET outcomes = outcomes + 1 WHERE id = ?1")?
-                .execute([run])?;
+            self.batch.runs.entry(run).or_default().outcomes += 1;
+            self.artifacts(record);
+            if status.as_deref() == Some(UNKNOWN) {
+                self.is_missing(record, entry, run, missing::What::Outcome)?;
+            }
         }
         Ok(())
+    }
+
+    fn observed(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
+        match record.text("subtype").as_deref() {
+            Some("artifacts") => self.artifacts(record),
+            Some("definitions") => self.definitions(record, entry, run)?,
+            _ => {}
+        }
+        self.remark(record, entry, run)
     }
 
     fn remark(&mut self, record: &Record, entry: &Entry, run: i64) -> Result<()> {
@@ -407,5 +437,7 @@ mod tests {
     fn an_outcome_is_bound_without_reading_its_run() {
         let plan = crate::schema::plan(&crate::schema::in_memory(), BIND_OUTCOME);
         assert!(plan.contains("SEARCH actions USING INDEX actions_h (h=?)"), "{plan}");
+        let plan = crate::schema::plan(&crate::schema::in_memory(), RETRIED);
+        assert!(plan.contains("actions_asked (run=? AND finished_leaf=?)"), "{plan}");
     }
 }

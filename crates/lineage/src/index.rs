@@ -19,6 +19,9 @@ use crate::schema;
 
 type Result<T> = core::result::Result<T, LineageError>;
 
+/// What the mark in `meta` is of, by which an index knows its key again.
+const MARKS: &str = "marks";
+
 /// A disposable index over one log. Any thread may ask; one at a time folds.
 pub struct Index {
     path: PathBuf,
@@ -48,7 +51,7 @@ impl Index {
     /// log, or ahead of this one is removed and begun anew: it holds nothing that the log does not.
     pub fn open(path: &Path, reader: Reader, opener: Opener) -> Result<Self> {
         schema::check_library()?;
-        let writer = match open_fitting(path, &reader) {
+        let writer = match open_fitting(path, &reader, &opener) {
             Ok(Some(writer)) => writer,
             Ok(None) => begin_anew(path)?,
             Err(error) if error.is_damage() => begin_anew(path)?,
@@ -121,6 +124,11 @@ impl Index {
     /// Reads entry `index` of the log and opens its fields.
     pub fn record(&self, index: u64) -> Result<Record> {
         self.opener.open(&self.reader, index)
+    }
+
+    /// The mark of a text, as the fold makes it.
+    pub(crate) fn mark(&self, text: &str) -> i64 {
+        self.opener.mark(text)
     }
 
     pub(crate) fn kept_policies(&self, digest: &str) -> Option<Arc<PolicySet>> {
@@ -205,6 +213,7 @@ fn fold_batch(
     let mut folder = Folder {
         tx: &tx,
         interned: &mut writer.interned,
+        opener,
         progress: writer.progress.clone(),
         batch: Batch::default(),
     };
@@ -222,7 +231,7 @@ fn fold_batch(
     }
     folder.flush().map_err(database)?;
     let progress = folder.progress;
-    save(&tx, &progress, log_id).and_then(|()| tx.commit()).map_err(database)?;
+    save(&tx, &progress, log_id, opener).and_then(|()| tx.commit()).map_err(database)?;
     Ok(progress)
 }
 
@@ -237,10 +246,10 @@ fn begin_anew(path: &Path) -> Result<Writer> {
 }
 
 /// The file, if it has the right tables and was made from this log.
-fn open_fitting(path: &Path, reader: &Reader) -> Result<Option<Writer>> {
+fn open_fitting(path: &Path, reader: &Reader, opener: &Opener) -> Result<Option<Writer>> {
     let database = |cause| LineageError::Database { path: path.to_owned(), cause };
     let Some(connection) = schema::open_writer(path)? else { return Ok(None) };
-    let (progress, log_id) = load(&connection).map_err(database)?;
+    let (progress, log_id, marks) = load(&connection).map_err(database)?;
     if progress.applied == 0 {
         return Ok(progress.last_leaf.is_none().then(|| Writer {
             connection,
@@ -248,7 +257,8 @@ fn open_fitting(path: &Path, reader: &Reader) -> Result<Option<Writer>> {
             interned: Interned::default(),
         }));
     }
-    if progress.applied > reader.size() || log_id != reader.log_id() {
+    // marks that another key made find nothing
+    if progress.applied > reader.size() || log_id != reader.log_id() || marks != Some(opener.mark(MARKS)) {
         return Ok(None);
     }
     // two logs that share a beginning differ in the last entry folded: every entry has its own event id
@@ -260,7 +270,10 @@ fn open_fitting(path: &Path, reader: &Reader) -> Result<Option<Writer>> {
     }))
 }
 
-fn load(connection: &Connection) -> rusqlite::Result<(Progress, Option<[u8; 32]>)> {
+/// Position, name of the log, and what the marks were made with.
+type Loaded = (Progress, Option<[u8; 32]>, Option<i64>);
+
+fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
     let number = |name| meta::<i64>(connection, name).map(|n| n.and_then(|n| u64::try_from(n).ok()));
     let progress = Progress {
         applied: number("applied")?.unwrap_or(0),
@@ -268,12 +281,18 @@ fn load(connection: &Connection) -> rusqlite::Result<(Progress, Option<[u8; 32]>
         second: number("second")?,
         behind: number("behind")?.unwrap_or(0),
     };
-    Ok((progress, meta(connection, "log_id")?))
+    Ok((progress, meta(connection, "log_id")?, meta(connection, "marks")?))
 }
 
-fn save(connection: &Connection, progress: &Progress, log_id: &[u8; 32]) -> rusqlite::Result<()> {
+fn save(
+    connection: &Connection,
+    progress: &Progress,
+    log_id: &[u8; 32],
+    opener: &Opener,
+) -> rusqlite::Result<()> {
     let mut put = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES(?1, ?2)")?;
     put.execute(params!["log_id", log_id])?;
+    put.execute(params!["marks", opener.mark(MARKS)])?;
     put.execute(params!["applied", sql(progress.applied)])?;
     put.execute(params!["last_leaf", progress.last_leaf])?;
     put.execute(params!["second", progress.second.map(sql)])?;

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod artifact;
 mod error;
 mod fold;
 mod index;
@@ -20,14 +21,17 @@ mod record;
 mod schema;
 
 pub use answer::{Answer, Fact, Finding, unknown};
+pub use artifact::{file_path, file_uri};
 pub use error::LineageError;
 pub use index::Index;
 pub use query::{
-    ActionRow, Actions, Allowed, AllowedRow, AllowedTool, Authority, BreakGlass, ChildRow, ChildRun,
-    Committed, DecisionPart, DelegationNode, DelegationPart, Delegations, DelegationsFilter, DidFilter,
-    Doubt, DoubtFilter, DoubtRow, EntryAnswer, FieldShown, Identities, IdentitiesFilter, IdentityRow,
-    LinkCheck, LinkPart, Located, MandatePart, Needs, OutcomePart, OutcomeRow, PolicyRow, PrincipalPart,
-    PrincipalRow, Principals, RemarkRow, RevocationPart, RevocationRow, RevocationsPart, RunAnswer, RunPart,
-    RunRow, Runs, RunsFilter, Status, StreamRow, ToolPart, Which, Whose,
+    ActionRow, Actions, Allowed, AllowedRow, AllowedTool, ArtifactRow, ArtifactsOf, Authority, Beside,
+    BreakGlass, ChangeRow, ChildRow, ChildRun, Committed, DecisionPart, DefinedRow, Definitions,
+    DelegationNode, DelegationPart, Delegations, DelegationsFilter, DidFilter, Direction, Doubt, DoubtFilter,
+    DoubtRow, EntryAnswer, FieldShown, GapRow, Gaps, GapsFilter, HumanInput, Identities, IdentitiesFilter,
+    IdentityRow, LinkCheck, LinkPart, Located, MandatePart, Needs, OutcomeIs, OutcomePart, OutcomeRow,
+    PolicyRow, PrincipalPart, PrincipalRow, Principals, RemarkRow, Replaced, RevocationPart, RevocationRow,
+    RevocationsPart, RunAnswer, RunPart, RunRow, Runs, RunsFilter, ServerRow, Status, StreamRow, TaskRow,
+    Tasks, TasksFilter, ToolPart, Trace, TraceFilter, TraceOf, TraceRow, Which, Whose, Withdrawn,
 };
 pub use record::{Content, Opener, Record};

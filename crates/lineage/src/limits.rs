@@ -62,3 +62,37 @@ pub const RUN_CHAINS_MAX: u64 = 64;
 
 /// Entries kept open while one answer is made; all are let go when there are more.
 pub(crate) const OPENED_CACHED: usize = 256;
+
+/// Most tools of a server that `<server>#*` stands for in a question.
+pub const TOOLS_MAX: u64 = 256;
+
+/// Most actions that one walk of the index looks at for those that meet further conditions; the answer says how far it
+/// got.
+pub const SCANNED_MAX: u64 = 100_000;
+
+/// Changes of definitions and of what servers are that the answer about one act names: the latest.
+pub const CHANGES_NAMED_MAX: u64 = 16;
+
+/// Attempts of one act, and answers of people within it, that a row of a list names.
+pub const ATTEMPTS_MAX: u64 = 16;
+
+/// Artifacts of one act that a row of a list shows; it counts all.
+pub const ARTIFACTS_SHOWN_MAX: usize = 3;
+
+/// Most parts of one list of artifacts that an answer puts together: 65,536 artifacts.
+pub const PARTS_MAX: u64 = 256;
+
+/// Withdrawals of one artifact, and acts that had or made it, that an answer names beside it.
+pub const BESIDE_MAX: u64 = 4;
+
+/// How many places before an act where a URI stands are looked at for the version that its task had last.
+pub const VERSIONS_MAX: u64 = 64;
+
+/// Runs of one task whose holders the list of tasks names.
+pub const TASK_RUNS_MAX: u64 = 16;
+
+/// Acts without outcome that the list of gaps names for one ended run; it counts all.
+pub const OPEN_NAMED_MAX: u64 = 64;
+
+/// Servers that one answer about definitions tells of.
+pub const SERVERS_MAX: u64 = 64;

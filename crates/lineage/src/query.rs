@@ -7,17 +7,24 @@
 
 mod actions;
 mod allowed;
+mod artifacts;
 mod authority;
+mod beside;
 mod chains;
+mod definitions;
 mod delegations;
 mod doubt;
 mod entries;
+mod gaps;
 mod identities;
 mod needs;
 mod overview;
 mod remarks;
 mod run;
+mod select;
 mod standing;
+mod tasks;
+mod trace;
 mod who;
 
 use evidence::id::Id;
@@ -27,18 +34,25 @@ use serde_json::Value;
 
 pub use actions::{ActionRow, Actions, DidFilter, OutcomeRow, Whose};
 pub use allowed::{Allowed, AllowedRow, AllowedTool};
+pub use artifacts::Withdrawn;
 pub use authority::{
     Authority, BreakGlass, Committed, DecisionPart, DelegationPart, LinkCheck, LinkPart, Located,
     MandatePart, OutcomePart, PrincipalPart, RevocationRow, RevocationsPart, RunPart, ToolPart, Which,
 };
+pub use beside::{ArtifactsOf, Beside, ChangeRow, HumanInput};
+pub use definitions::{DefinedRow, Definitions, ServerRow};
 pub use delegations::{DelegationNode, Delegations, DelegationsFilter};
 pub use doubt::{Doubt, DoubtFilter, DoubtRow, RevocationPart};
 pub use entries::{EntryAnswer, FieldShown, PrincipalRow, Principals};
+pub use gaps::{GapRow, Gaps, GapsFilter};
 pub use identities::{Identities, IdentitiesFilter, IdentityRow};
 pub use needs::{ChildRun, Needs};
 pub use overview::{PolicyRow, Status};
 pub use remarks::RemarkRow;
 pub use run::{ChildRow, RunAnswer, RunRow, Runs, RunsFilter, StreamRow};
+pub use select::OutcomeIs;
+pub use tasks::{TaskRow, Tasks, TasksFilter};
+pub use trace::{ArtifactRow, Direction, Replaced, Trace, TraceFilter, TraceOf, TraceRow};
 
 use crate::answer::Margin;
 use crate::error::LineageError;

@@ -2,7 +2,7 @@
 
 use evidence::body::{self, Binding};
 use evidence::entry::{self, Entry};
-use evidence::{FieldSet, Kind, json};
+use evidence::{Digest, FieldSet, Kind, json};
 use serde_json::Value;
 use store::{KeySlot, Reader};
 use zeroize::Zeroizing;
@@ -12,6 +12,8 @@ use crate::error::LineageError;
 /// Opens sealed bodies with the tenant's key-encryption key.
 pub struct Opener {
     kek: Zeroizing<[u8; 32]>,
+    /// Key of the marks, made from the key-encryption key and of no other use.
+    marks: Zeroizing<[u8; 32]>,
 }
 
 /// What is left of an entry's fields.
@@ -47,7 +49,15 @@ pub struct Record {
 impl Opener {
     /// With the tenant's key-encryption key.
     pub fn new(kek: [u8; 32]) -> Self {
-        Self { kek: Zeroizing::new(kek) }
+        let marks = Digest::of_parts(&[b"deeds/index-marks/v1\0", &kek]).0;
+        Self { kek: Zeroizing::new(kek), marks: Zeroizing::new(marks) }
+    }
+
+    /// What stands in the index for a text that is not in it: enough to find the entries that may hold the text, and
+    /// nothing to anybody without the key, who cannot even try a guess.
+    pub(crate) fn mark(&self, text: &str) -> i64 {
+        let digest = Digest::of_parts(&[&self.marks[..], text.as_bytes()]).0;
+        crate::fold::start_of(&digest)
     }
 
     /// Reads entry `index` and opens its fields. What cannot be opened is said in [`Record::content`]; only a log

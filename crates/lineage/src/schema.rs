@@ -2,7 +2,9 @@
 //!
 //! The index holds names, positions and what queries select by; answers are made of what the log says at those
 //! positions. Values that can be erased (display names, arguments, results, prompts, what clients say of
-//! themselves) and digests of them are never in it.
+//! themselves) and digests of them are never in it. Names and digests of artifacts, names of definitions, commands: of
+//! these it holds *marks*, 8 bytes that only the holder of the tenant's key can make of a text
+//! ([`crate::record::Opener::mark`]).
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -13,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::LineageError;
 
 /// Version of the tables; another one in the file: the file is made anew.
-pub(crate) const SCHEMA: i64 = 2;
+pub(crate) const SCHEMA: i64 = 3;
 
 /// `application_id` of the file: "deed".
 const APPLICATION: i64 = 0x6465_6564;
@@ -33,9 +35,10 @@ const WRITER: &str = "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA syn
 const READ_ONLY: &str = "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA mmap_size=0; \
     PRAGMA temp_store=MEMORY;";
 
-/// Columns named `run`, `child`, `task`, `tool`, `principal`, `holder`, `key`, `token`, `parent` are ids of `runs` and
-/// `dict`; `idx`, `decided`, `finished`, `started`, `ended`, `first`, `last`, `lifts` are log positions; `h` is the
-/// start of a leaf hash, `leaf` all of it; `what` of `seen`, `granted` and `touched` says of what kind the id is.
+/// Columns named `run`, `child`, `task`, `tool`, `principal`, `holder`, `key`, `token`, `parent`, `server` are ids of
+/// `runs`, `dict` and `servers`; `idx`, `decided`, `finished`, `started`, `ended`, `first`, `last`, `lifts`, `since`,
+/// `gone`, `retry_of` are log positions; `h` is the start of a leaf hash, `leaf` all of it; `what` of `seen`, `granted`
+/// and `touched` says of what kind the id is. `mark`, `uri`, `digest`, `command` and `name` (but of `names`) are marks.
 const TABLES: &str = "
 CREATE TABLE meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 CREATE TABLE dict(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, val TEXT NOT NULL, UNIQUE(kind, val));
@@ -45,16 +48,20 @@ CREATE TABLE counts(kind INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE seconds(second INTEGER PRIMARY KEY, first INTEGER NOT NULL);
 CREATE TABLE runs(id INTEGER PRIMARY KEY, run BLOB NOT NULL UNIQUE, task INTEGER, started INTEGER,
     ended INTEGER, actions INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0,
-    outcomes INTEGER NOT NULL DEFAULT 0, issued INTEGER NOT NULL DEFAULT 0);
+    outcomes INTEGER NOT NULL DEFAULT 0, issued INTEGER NOT NULL DEFAULT 0, started_ms INTEGER);
 CREATE INDEX runs_open ON runs(started) WHERE started IS NOT NULL AND ended IS NULL;
 CREATE INDEX runs_task ON runs(task, started);
 CREATE INDEX runs_started ON runs(started);
 CREATE TABLE chain(run INTEGER NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(run, idx)) WITHOUT ROWID;
 CREATE TABLE streams(run INTEGER NOT NULL, stream INTEGER NOT NULL, started INTEGER, ended INTEGER,
-    entries INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(run, stream)) WITHOUT ROWID;
+    entries INTEGER NOT NULL, last INTEGER NOT NULL, command INTEGER, PRIMARY KEY(run, stream)) WITHOUT ROWID;
+CREATE TABLE tasks(id INTEGER PRIMARY KEY, first INTEGER NOT NULL, first_ms INTEGER NOT NULL, last INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL);
+CREATE INDEX tasks_first ON tasks(first);
 CREATE TABLE actions(decided INTEGER PRIMARY KEY, leaf BLOB NOT NULL, h INTEGER NOT NULL, act_id BLOB,
     run INTEGER NOT NULL, task INTEGER, tool INTEGER, principal INTEGER, holder INTEGER, verdict TEXT,
-    observed_ms INTEGER NOT NULL, finished INTEGER, finished_leaf BLOB, status TEXT, token INTEGER, at_ms INTEGER);
+    observed_ms INTEGER NOT NULL, finished INTEGER, finished_leaf BLOB, status TEXT, token INTEGER, at_ms INTEGER,
+    retry_of INTEGER);
 CREATE INDEX actions_h ON actions(h);
 CREATE INDEX actions_act ON actions(act_id);
 CREATE INDEX actions_run ON actions(run);
@@ -64,7 +71,12 @@ CREATE INDEX actions_principal ON actions(principal);
 CREATE INDEX actions_holder ON actions(holder);
 CREATE INDEX actions_open ON actions(run) WHERE verdict = 'allow' AND finished IS NULL;
 CREATE INDEX actions_finished ON actions(finished) WHERE finished IS NOT NULL;
-CREATE INDEX actions_token ON actions(token, at_ms) WHERE verdict = 'allow';
+CREATE INDEX actions_refused ON actions(decided) WHERE verdict = 'deny';
+CREATE INDEX actions_status ON actions(status) WHERE status <> 'ok';
+CREATE INDEX actions_unknown ON actions(task) WHERE status = 'unknown';
+CREATE INDEX actions_asked ON actions(run, finished_leaf) WHERE status = 'input-required';
+CREATE INDEX actions_retry ON actions(retry_of) WHERE retry_of IS NOT NULL;
+CREATE INDEX actions_token ON actions(token, at_ms);
 CREATE TABLE delegations(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, token INTEGER, run INTEGER NOT NULL);
 CREATE INDEX delegations_token ON delegations(token, run);
 CREATE INDEX delegations_run ON delegations(run);
@@ -112,6 +124,24 @@ CREATE TABLE remarks(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, run INTEGER NO
     subtype TEXT, act_id BLOB, n INTEGER);
 CREATE INDEX remarks_run ON remarks(run);
 CREATE INDEX remarks_act ON remarks(act_id) WHERE act_id IS NOT NULL;
+CREATE TABLE missing(idx INTEGER NOT NULL, what INTEGER NOT NULL, leaf BLOB NOT NULL, run INTEGER NOT NULL,
+    observed_ms INTEGER NOT NULL, PRIMARY KEY(idx, what)) WITHOUT ROWID;
+CREATE TABLE digests(mark INTEGER NOT NULL, idx INTEGER NOT NULL, role INTEGER NOT NULL,
+    PRIMARY KEY(mark, idx, role)) WITHOUT ROWID;
+CREATE TABLE uris(mark INTEGER NOT NULL, idx INTEGER NOT NULL, role INTEGER NOT NULL, digest INTEGER,
+    PRIMARY KEY(mark, idx, role)) WITHOUT ROWID;
+CREATE TABLE withdrawals(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, uri INTEGER, digest INTEGER);
+CREATE INDEX withdrawals_uri ON withdrawals(uri) WHERE uri IS NOT NULL;
+CREATE INDEX withdrawals_digest ON withdrawals(digest) WHERE digest IS NOT NULL;
+CREATE TABLE servers(id INTEGER PRIMARY KEY, uri TEXT NOT NULL, command INTEGER NOT NULL, first INTEGER NOT NULL,
+    last INTEGER NOT NULL, UNIQUE(uri, command));
+CREATE INDEX servers_last ON servers(last);
+CREATE TABLE defined(server INTEGER NOT NULL, list INTEGER NOT NULL, name INTEGER NOT NULL, digest INTEGER NOT NULL,
+    since INTEGER NOT NULL, last INTEGER NOT NULL, gone INTEGER, PRIMARY KEY(server, list, name)) WITHOUT ROWID;
+CREATE TABLE changes(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, run INTEGER NOT NULL, server INTEGER,
+    what INTEGER NOT NULL, name INTEGER);
+CREATE INDEX changes_server ON changes(server);
+CREATE INDEX changes_run ON changes(run);
 ";
 
 /// Fails when the linked SQLite is one that can damage its files.

@@ -6,27 +6,35 @@
 //! classes = ["write", "external"]
 //! definition = "sha256:…"   # optional: the row holds only while the tool is defined like this
 //!
+//! pinned = true             # optional: without that definition its calls are denied
+//!
 //! [[tool]]
 //! uri = "stdio:time#*"      # every tool of the server that has no row of its own
 //! classes = ["read"]
+//!
+//! [[server]]                # what the server is; any of the four, or every act on it is denied
+//! uri = "stdio:edr"
+//! command = "sha256:…"
+//! executable = "sha256:…"
+//! package = "sha256:…"
+//! environment = "sha256:…"
 //! ```
 //!
-//! A tool without a row, or with another definition than its row pins, is unclassified and treated
+//! A tool without a row, or with another definition than its row names, is unclassified and treated
 //! as everything that could go wrong: write, external and untrusted.
+
+mod rows;
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-use toml::Spanned;
-
-use crate::error::{Finding, shorten};
-use crate::limits::{CLASS_ROWS_MAX, TOOL_URI_MAX};
+use crate::limits::TOOL_URI_MAX;
+use crate::pinned::ServerPins;
 
 /// Name of the class table within a policy set.
 pub const CLASSES_FILE: &str = "classes.toml";
 
 /// The classes in the order in which they are listed everywhere.
-pub const CLASSES: [&str; 4] = ["read", "write", "external", "untrusted"];
+pub const CLASSES: [&str; 5] = ["read", "write", "destructive", "external", "untrusted"];
 
 /// What an unclassified tool is treated as.
 const UNCLASSIFIED: [&str; 3] = ["write", "external", "untrusted"];
@@ -118,79 +126,18 @@ pub(crate) fn split_tool_uri(uri: &str) -> Option<(&str, &str)> {
 pub(crate) struct ClassTable {
     tools: HashMap<String, Row>,
     servers: HashMap<String, Vec<String>>,
+    pins: HashMap<String, ServerPins>,
 }
 
 #[derive(Debug)]
 struct Row {
     classes: Vec<String>,
     definition: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TableText {
-    #[serde(default)]
-    tool: Vec<RowText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RowText {
-    uri: Spanned<String>,
-    classes: Spanned<Vec<String>>,
-    definition: Option<Spanned<String>>,
+    /// Calls of the tool are denied unless it is defined so.
+    pinned: bool,
 }
 
 impl ClassTable {
-    /// Parses the table; every problem is reported, not only the first.
-    pub(crate) fn parse(text: &str) -> Result<Self, Vec<Finding>> {
-        let parsed: TableText = toml::from_str(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            vec![Finding::at(CLASSES_FILE, text, offset, error.message().replace('\n', ", "))]
-        })?;
-        if parsed.tool.len() > CLASS_ROWS_MAX {
-            let message = format!("has {} rows, more than {CLASS_ROWS_MAX}", parsed.tool.len());
-            return Err(vec![Finding::of_file(CLASSES_FILE, message)]);
-        }
-        let mut table = Self::default();
-        let mut findings = Vec::new();
-        for row in parsed.tool {
-            if let Err((offset, message)) = table.add(row) {
-                findings.push(Finding::at(CLASSES_FILE, text, offset, message));
-            }
-        }
-        if findings.is_empty() { Ok(table) } else { Err(findings) }
-    }
-
-    /// The error is a byte offset and a message.
-    fn add(&mut self, row: RowText) -> Result<(), (usize, String)> {
-        let at = row.uri.span().start;
-        let uri = row.uri.into_inner();
-        let classes = check_classes(&row.classes)?;
-        let definition = row.definition.map(check_definition).transpose()?;
-        let twice = || Err((at, format!("`{}` has two rows; keep one", shorten(&uri, 200))));
-        if let Some(server) = uri.strip_suffix("#*") {
-            if server.is_empty() || server.contains('#') || uri.len() > TOOL_URI_MAX {
-                return Err((at, bad_uri(&uri)));
-            }
-            if definition.is_some() {
-                let message = "a row for a whole server cannot pin a definition; give the tool its own row";
-                return Err((at, message.to_owned()));
-            }
-            return match self.servers.insert(server.to_owned(), classes) {
-                None => Ok(()),
-                Some(_) => twice(),
-            };
-        }
-        if split_tool_uri(&uri).is_none() {
-            return Err((at, bad_uri(&uri)));
-        }
-        match self.tools.insert(uri.clone(), Row { classes, definition }) {
-            None => Ok(()),
-            Some(_) => twice(),
-        }
-    }
-
     /// The classes of a tool whose definition has this digest, as far as it is known. A row of its
     /// own decides even when its pin fails: the server's row never stands in for it.
     pub(crate) fn classify(&self, uri: &str, definition: Option<&str>) -> ClassOf {
@@ -223,41 +170,17 @@ impl ClassTable {
             _ => vec![self.classify(uri, definition)],
         }
     }
-}
 
-fn bad_uri(uri: &str) -> String {
-    let uri = shorten(uri, 200);
-    format!("`{uri}` is not a tool; write `<server>#<tool>`, as in `stdio:edr#isolate_host`, or `<server>#*`")
-}
+    /// The definition without which a tool is not called.
+    pub(crate) fn pinned_definition(&self, uri: &str) -> Option<&str> {
+        self.tools.get(uri).filter(|row| row.pinned)?.definition.as_deref()
+    }
 
-/// The classes in canonical order.
-fn check_classes(given: &Spanned<Vec<String>>) -> Result<Vec<String>, (usize, String)> {
-    let at = given.span().start;
-    let given = given.get_ref();
-    if given.is_empty() {
-        return Err((at, format!("names no class; choose from {}", CLASSES.join(", "))));
+    /// What the server of a tool has to be.
+    pub(crate) fn server_pins(&self, uri: &str) -> Option<(&str, &ServerPins)> {
+        let (server, _) = uri.split_once('#')?;
+        self.pins.get_key_value(server).map(|(server, pins)| (server.as_str(), pins))
     }
-    for (n, class) in given.iter().enumerate() {
-        let shown = shorten(class, 60);
-        if !CLASSES.contains(&class.as_str()) {
-            return Err((at, format!("`{shown}` is no class; choose from {}", CLASSES.join(", "))));
-        }
-        if given.iter().take(n).any(|earlier| earlier == class) {
-            return Err((at, format!("names `{shown}` twice")));
-        }
-    }
-    Ok(CLASSES.iter().filter(|class| given.iter().any(|g| g == *class)).map(|c| (*c).to_owned()).collect())
-}
-
-fn check_definition(given: Spanned<String>) -> Result<String, (usize, String)> {
-    let at = given.span().start;
-    let digest = given.into_inner();
-    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-    if hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Ok(digest);
-    }
-    let shown = shorten(&digest, 100);
-    Err((at, format!("`{shown}` is not a digest; write `sha256:` and 64 lower-case hexadecimal digits")))
 }
 
 #[cfg(test)]

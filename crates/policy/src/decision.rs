@@ -16,7 +16,7 @@ pub mod reason {
     /// A policy that permits the act demands something that nobody here can do.
     pub const UNKNOWN_OBLIGATION: &str = "unknown-obligation";
     /// The policy schema has no such operation.
-    pub const UNKNOWN_OPERATION: &str = "unknown-operation";
+    pub const OPERATION_UNKNOWN: &str = "operation-unknown";
     /// The tool is not named `<server>#<tool>`.
     pub const TOOL_INVALID: &str = "tool-invalid";
     /// A name in the request (principal, agent, run, …) is empty, too long or ambiguous.
@@ -33,7 +33,7 @@ pub mod reason {
         FORBIDDEN,
         POLICY_ERROR,
         UNKNOWN_OBLIGATION,
-        UNKNOWN_OPERATION,
+        OPERATION_UNKNOWN,
         TOOL_INVALID,
         REQUEST_INVALID,
         ARGS_INVALID,

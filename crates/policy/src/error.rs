@@ -1,42 +1,71 @@
 //! What can be wrong with a policy set or a recorded request, said with file, line and column.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::limits::FINDINGS_MAX;
+
+/// Stands in place of a file's name in a [`Finding`] about the directory as a whole.
+pub const WHOLE_SET: &str = "policy set";
 
 /// One thing a policy file has wrong, or may have wrong when it is a warning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Finding {
-    /// File name within the policy set.
+    /// File name within the policy set, or [`WHOLE_SET`].
     pub file: String,
     /// Line from 1; 0 when the finding is about the whole file or directory.
     pub line: u32,
     /// Column from 1, in characters; 0 when the line is.
     pub column: u32,
-    /// What is wrong and what to do.
+    /// Line on which the part that is meant ends; 0 when `line` is.
+    pub end_line: u32,
+    /// Column after the last character of that part; equal to `column` on the same line when a place between two
+    /// characters is meant.
+    pub end_column: u32,
+    /// What is wrong and, where it is short, what to do.
     pub message: String,
+    /// What to do, where there is more to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 impl Finding {
     /// A finding about a whole file.
     pub(crate) fn of_file(file: &str, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: 0, column: 0, message: message.into() }
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            end_line: 0,
+            end_column: 0,
+            message: message.into(),
+            help: None,
+        }
     }
 
-    /// A finding at a byte offset of a file's text.
-    pub(crate) fn at(file: &str, text: &str, offset: usize, message: impl Into<String>) -> Self {
-        let (line, column) = position(text, offset);
-        Self { file: file.to_owned(), line, column, message: message.into() }
+    /// A finding about a part of a file's text, in bytes.
+    pub(crate) fn at(file: &str, text: &str, span: Range<usize>, message: impl Into<String>) -> Self {
+        let (line, column) = position(text, span.start);
+        let (more, end) = position(text.get(span.clone()).unwrap_or_default(), span.len());
+        // On the first line of the part both count from 1.
+        let (end_line, end_column) = (line + more - 1, if more == 1 { column + end - 1 } else { end });
+        Self { line, column, end_line, end_column, ..Self::of_file(file, message) }
+    }
+
+    /// With advice.
+    pub(crate) fn help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line == 0 {
-            write!(f, "{}: {}", self.file, self.message)
+            write!(f, "{}: {}", self.file, self.message)?;
         } else {
-            write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+            write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
         }
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "; {help}"))
     }
 }
 
@@ -121,8 +150,24 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_ends_after_its_last_character() {
+        let text = "aé\nxyz\nb";
+        let place = |span| {
+            let finding = Finding::at("a", text, span, "m");
+            (finding.line, finding.column, finding.end_line, finding.end_column)
+        };
+        assert_eq!(place(1..3), (1, 2, 1, 3));
+        assert_eq!(place(5..7), (2, 2, 2, 4));
+        assert_eq!(place(1..6), (1, 2, 2, 3));
+        assert_eq!(place(4..9), (2, 1, 3, 2));
+        assert_eq!(place(9..9), (3, 2, 3, 2));
+        assert_eq!(place(99..100), (3, 2, 3, 2));
+        assert_eq!(place(2..3), (1, 2, 1, 2));
+    }
+
+    #[test]
     fn a_refusal_lists_its_findings_up_to_the_limit() {
-        let finding = |n: usize| Finding::at("a.cedar", "x\ny", 2, format!("problem {n}"));
+        let finding = |n: usize| Finding::at("a.cedar", "x\ny", 2..2, format!("problem {n}"));
         let few = PolicyError::Refused(vec![finding(1)]).to_string();
         assert_eq!(few, "policy set refused, 1 problem to mend:\n  a.cedar:2:1: problem 1");
         let many = PolicyError::Refused((0..=FINDINGS_MAX).map(finding).collect()).to_string();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::classes::CLASSES_FILE;
-use crate::error::{Finding, PolicyError, shorten};
+use crate::error::{Finding, PolicyError, WHOLE_SET, shorten};
 use crate::limits::{POLICY_FILE_BYTES_MAX, POLICY_FILE_NAME_MAX, POLICY_FILES_MAX, POLICY_TOTAL_BYTES_MAX};
 
 /// Name of the schema within a policy set.
@@ -27,16 +27,19 @@ pub struct PolicyFile {
     pub text: String,
 }
 
-/// Reads a policy directory. Symbolic links are followed, hidden files and `*.md` passed over.
-pub(crate) fn read_directory(dir: &Path) -> Result<Vec<PolicyFile>, PolicyError> {
-    let shown = dir.display().to_string();
+/// Reads a policy directory: the files that [`PolicySet::from_files`](crate::PolicySet::from_files) takes, in no
+/// certain order. Symbolic links are followed, hidden files and `*.md` passed over.
+///
+/// # Errors
+/// [`PolicyError::Read`], or [`PolicyError::Refused`] where something in it does not belong there.
+pub fn read_directory(dir: &Path) -> Result<Vec<PolicyFile>, PolicyError> {
     let mut files = Vec::new();
     let mut findings = Vec::new();
     for entry in fs::read_dir(dir).map_err(|source| read_error(dir, source))? {
         let entry = entry.map_err(|source| read_error(dir, source))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            findings.push(Finding::of_file(&shown, "a file name is not UTF-8; rename the file"));
+            findings.push(Finding::of_file(WHOLE_SET, "a file name is not UTF-8; rename the file"));
             continue;
         };
         if name.starts_with('.') || has_extension(name, "md") {
@@ -46,7 +49,7 @@ pub(crate) fn read_directory(dir: &Path) -> Result<Vec<PolicyFile>, PolicyError>
         if let Err(finding) = check_name(name) {
             findings.push(finding);
         } else if files.len() == POLICY_FILES_MAX {
-            findings.push(too_many(&shown));
+            findings.push(too_many());
             break;
         } else {
             match read_file(&entry.path()).map_err(|source| read_error(&entry.path(), source))? {
@@ -69,7 +72,7 @@ fn read_error(path: &Path, source: io::Error) -> PolicyError {
 /// The inner error is what a person must mend in the file itself.
 fn read_file(path: &Path) -> io::Result<Result<String, String>> {
     if !fs::metadata(path)?.is_file() {
-        return Ok(Err("is not a regular file; move it out of the policy directory".to_owned()));
+        return Ok(Err("this is not a regular file; move it out of the policy directory".to_owned()));
     }
     let mut bytes = Vec::new();
     // One byte more than allowed, so that a longer file is noticed and never read whole.
@@ -78,7 +81,7 @@ fn read_file(path: &Path) -> io::Result<Result<String, String>> {
     if bytes.len() > POLICY_FILE_BYTES_MAX {
         return Ok(Err(too_long()));
     }
-    Ok(String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()))
+    Ok(String::from_utf8(bytes).map_err(|_| "this is not UTF-8 text".to_owned()))
 }
 
 /// Sorts the files, adds the built-in schema where there is none, and checks names, number, sizes.
@@ -88,14 +91,17 @@ pub(crate) fn complete(mut files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, Ve
     }
     files.sort();
     if files.len() > POLICY_FILES_MAX {
-        return Err(vec![too_many("policy set")]);
+        return Err(vec![too_many()]);
     }
     let mut findings: Vec<Finding> = files.iter().filter_map(|file| check_name(&file.path).err()).collect();
     for pair in files.windows(2) {
         if let [first, second] = pair
             && first.path == second.path
         {
-            findings.push(Finding::of_file(&shorten(&first.path, 100), "is there twice; keep one"));
+            findings.push(Finding::of_file(
+                &shorten(&first.path, 100),
+                "a file of this name is there twice; keep one",
+            ));
         }
     }
     for file in files.iter().filter(|file| file.text.len() > POLICY_FILE_BYTES_MAX) {
@@ -103,12 +109,14 @@ pub(crate) fn complete(mut files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, Ve
     }
     let total: usize = files.iter().map(|file| file.text.len()).sum();
     if total > POLICY_TOTAL_BYTES_MAX {
-        let message = format!("has {total} bytes together, more than {POLICY_TOTAL_BYTES_MAX}; shorten it");
-        findings.push(Finding::of_file("policy set", message));
+        let message =
+            format!("the files have {total} bytes together, more than {POLICY_TOTAL_BYTES_MAX}; shorten it");
+        findings.push(Finding::of_file(WHOLE_SET, message));
     }
     if !files.iter().any(|file| is_policy_file(&file.path)) {
-        let message = "has no `*.cedar` file, so nothing would ever be permitted; is it the right directory?";
-        findings.push(Finding::of_file("policy set", message));
+        let message =
+            "there is no `*.cedar` file, so nothing would ever be permitted; is it the right directory?";
+        findings.push(Finding::of_file(WHOLE_SET, message));
     }
     if findings.is_empty() { Ok(files) } else { Err(findings) }
 }
@@ -131,7 +139,7 @@ fn check_name(name: &str) -> Result<(), Finding> {
         || !name.bytes().all(plain)
     {
         let message = format!(
-            "is not a usable name; up to {POLICY_FILE_NAME_MAX} of letters, digits, `.`, `_` and `-`"
+            "this is not a usable name; up to {POLICY_FILE_NAME_MAX} of letters, digits, `.`, `_` and `-`"
         );
         return Err(Finding::of_file(&shown, message));
     }
@@ -139,17 +147,20 @@ fn check_name(name: &str) -> Result<(), Finding> {
         return Ok(());
     }
     let message = format!(
-        "does not belong in a policy directory; it holds `*.cedar`, `{CLASSES_FILE}` and `{SCHEMA_FILE}`, all at its top"
+        "this does not belong in a policy directory, which holds `*.cedar`, `{CLASSES_FILE}` and `{SCHEMA_FILE}`, all at its top"
     );
     Err(Finding::of_file(&shown, message))
 }
 
-fn too_many(what: &str) -> Finding {
-    Finding::of_file(what, format!("has more than {POLICY_FILES_MAX} files; put policies together"))
+fn too_many() -> Finding {
+    Finding::of_file(
+        WHOLE_SET,
+        format!("there are more than {POLICY_FILES_MAX} files; put policies together"),
+    )
 }
 
 fn too_long() -> String {
-    format!("has more than {POLICY_FILE_BYTES_MAX} bytes; split it")
+    format!("the file has more than {POLICY_FILE_BYTES_MAX} bytes; split it")
 }
 
 /// `sha256:` and the SHA-256 of the JCS list of names and digests. The names are plain ASCII, the

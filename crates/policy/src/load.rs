@@ -1,19 +1,21 @@
 //! From files to a policy set that may decide: parse, name, validate, and try the engine out.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use cedar_policy as cedar;
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{Schema, ValidationMode, Validator};
-use serde_json::json;
 
-use crate::classes::{CLASSES_FILE, ClassOf, ClassSource, ClassTable};
-use crate::error::{Finding, PolicyError, shorten};
+use crate::classes::{CLASSES_FILE, ClassTable};
+use crate::diagnosis;
+use crate::error::{Finding, PolicyError, WHOLE_SET, shorten};
 use crate::files::{PolicyFile, SCHEMA_FILE, complete, digest, is_policy_file};
+use crate::fit::{lacking, try_out, unfit};
 use crate::limits::{LOAD_STACK_BYTES, POLICIES_MAX, POLICY_ID_MAX};
 use crate::nesting;
-use crate::request::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal, Vocabulary};
+use crate::request::Vocabulary;
 use crate::set::{Effect, OBLIGATIONS, PolicyInfo, PolicySet, split_obligations};
 
 /// Annotations that mean something; any other is probably a misspelling of one of them.
@@ -53,15 +55,20 @@ fn load_here(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
     let (Some(schema), Some(classes), true) = (schema, classes, findings.is_empty()) else {
         return Err(refuse(findings));
     };
-    validate(&files, &schema, &parsed, &mut findings, &mut warnings);
+    // A schema that lacks an action would be shown as a mistake in every policy that names it.
+    findings.extend(lacking(&schema));
+    if findings.is_empty() {
+        validate(&files, &schema, &parsed, &mut findings, &mut warnings);
+    }
     if !findings.is_empty() {
         return Err(refuse(findings));
     }
-    let vocabulary = Vocabulary::new(schema).map_err(|why| refuse(vec![unfit_schema(&why)]))?;
+    let vocabulary = Vocabulary::new(schema).map_err(|why| refuse(vec![unfit(&why)]))?;
     let authorizer = cedar::Authorizer::new();
     try_out(&vocabulary, &authorizer)?;
     let digest = digest(&files).map_err(|error| PolicyError::SelfTest(error.to_string()))?;
     warnings.sort();
+    warnings.dedup();
     let mut policies = parsed.infos;
     policies.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(PolicySet {
@@ -79,6 +86,8 @@ fn load_here(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
 
 fn refuse(mut findings: Vec<Finding>) -> PolicyError {
     findings.sort();
+    // One mistake is found again for every action.
+    findings.dedup();
     PolicyError::Refused(findings)
 }
 
@@ -86,20 +95,15 @@ fn too_deep(file: &PolicyFile) -> Option<Finding> {
     // The class table's parser has a bound of its own.
     let cedar = is_policy_file(&file.path) || file.path == SCHEMA_FILE;
     let (offset, message) = if cedar { nesting::check(&file.text).err()? } else { return None };
-    Some(Finding::at(&file.path, &file.text, offset, message))
-}
-
-fn unfit_schema(why: &str) -> Finding {
-    let message =
-        format!("does not declare what every request is made of: {why}; start from the built-in schema");
-    Finding::of_file(SCHEMA_FILE, message)
+    Some(Finding::at(&file.path, &file.text, offset..offset + 1, message))
 }
 
 fn parse_schema(files: &[PolicyFile], warnings: &mut Vec<Finding>) -> Result<Schema, Finding> {
     let text = text_of(files, SCHEMA_FILE).unwrap_or_default();
-    let (schema, found) = Schema::from_cedarschema_str(text)
-        .map_err(|error| diagnosed(SCHEMA_FILE, text, &DetailedError::from(&error)))?;
-    warnings.extend(found.map(|warning| diagnosed(SCHEMA_FILE, text, &DetailedError::from(&warning))));
+    let told = |error: DetailedError| diagnosis::finding(SCHEMA_FILE, text, &error, &[]);
+    let (schema, found) =
+        Schema::from_cedarschema_str(text).map_err(|error| told(DetailedError::from(&error)))?;
+    warnings.extend(found.map(|warning| told(DetailedError::from(&warning))));
     Ok(schema)
 }
 
@@ -126,24 +130,24 @@ fn parse_policies(files: &[PolicyFile], findings: &mut Vec<Finding>, warnings: &
         match file.text.parse::<cedar::PolicySet>() {
             Ok(set) => {
                 findings.extend(set.templates().map(|template| {
-                    let offset = AsRef::as_ref(template).loc().map_or(0, |loc| loc.span.offset());
-                    let message = "is a template, which no policy directory can fill in; name the principal or resource";
-                    Finding::at(&file.path, &file.text, offset, message)
+                    let loc = AsRef::as_ref(template).loc();
+                    let span = loc.map_or(0..0, |loc| loc.span.offset()..loc.span.offset() + loc.span.len());
+                    let message = "this is a template, which no policy directory can fill in; name the principal or resource";
+                    Finding::at(&file.path, &file.text, span, message)
                 }));
                 for policy in set.policies() {
                     parsed.add(file, policy, findings, warnings);
                 }
             }
             Err(errors) => {
-                findings.extend(
-                    errors.iter().map(|e| diagnosed(&file.path, &file.text, &DetailedError::from(e))),
-                );
+                let told = |e| diagnosis::finding(&file.path, &file.text, &DetailedError::from(e), &[]);
+                findings.extend(errors.iter().map(told));
             }
         }
     }
     if parsed.infos.len() > POLICIES_MAX {
-        let message = format!("has {} policies, more than {POLICIES_MAX}", parsed.infos.len());
-        findings.push(Finding::of_file("policy set", message));
+        let message = format!("there are {} policies, more than {POLICIES_MAX}", parsed.infos.len());
+        findings.push(Finding::of_file(WHOLE_SET, message));
     }
     parsed
 }
@@ -157,8 +161,9 @@ impl Parsed {
         findings: &mut Vec<Finding>,
         warnings: &mut Vec<Finding>,
     ) {
-        let offset = AsRef::as_ref(policy).loc().map_or(0, |loc| loc.span.offset());
-        let at = |message: String| Finding::at(&file.path, &file.text, offset, message);
+        let loc = AsRef::as_ref(policy).loc();
+        let span = loc.map_or(0..0, |loc| loc.span.offset()..loc.span.offset() + loc.span.len());
+        let at = |message: String| Finding::at(&file.path, &file.text, span.clone(), message);
         let id = match check_id(policy.annotation("id")) {
             Ok(id) => id,
             Err(message) => return findings.push(at(message)),
@@ -169,6 +174,7 @@ impl Parsed {
             return findings.push(at(message));
         }
         warnings.extend(annotation_warnings(policy).into_iter().map(at));
+        warnings.extend(reaches_the_server_side(policy, file, span.clone(), id));
         if let Err(error) = self.cedar.add(policy.new_id(cedar::PolicyId::new(id))) {
             return findings.push(at(error.to_string()));
         }
@@ -207,6 +213,36 @@ fn annotation_warnings(policy: &cedar::Policy) -> Vec<String> {
     unknown.chain(unregistered).collect()
 }
 
+/// Permits that name no action reach what a server asks for as well, and are seldom meant to.
+fn reaches_the_server_side(
+    policy: &cedar::Policy,
+    file: &PolicyFile,
+    span: Range<usize>,
+    id: &str,
+) -> Option<Finding> {
+    let any = policy.effect() == cedar::Effect::Permit
+        && policy.action_constraint() == cedar::ActionConstraint::Any;
+    let message = format!(
+        "`{id}` permits what a server asks for too (sampling, elicitation, roots), because it names no action"
+    );
+    let help = "write `action in Deeds::Action::\"act\"` for what the agent does; permit what a server asks for by name";
+    let place = action_word(&file.text, span.clone()).unwrap_or(span);
+    any.then(|| Finding::at(&file.path, &file.text, place, message).help(Some(help.to_owned())))
+}
+
+/// The word `action` in the head of a policy.
+fn action_word(text: &str, span: Range<usize>) -> Option<Range<usize>> {
+    let mut before = "";
+    nesting::tokens(text.get(span.clone())?)
+        .filter(|(_, token)| !token.trim().is_empty() && !token.starts_with("//"))
+        .find(|(_, token)| {
+            let found = *token == "action" && before != "@";
+            before = *token;
+            found
+        })
+        .map(|(at, token)| span.start + at..span.start + at + token.len())
+}
+
 fn validate(
     files: &[PolicyFile],
     schema: &Schema,
@@ -215,87 +251,16 @@ fn validate(
     warnings: &mut Vec<Finding>,
 ) {
     let result = Validator::new(schema.clone()).validate(&parsed.cedar, ValidationMode::Strict);
+    let known: Vec<String> = schema.actions().map(|action| action.id().unescaped().to_owned()).collect();
     let place = |id: &cedar::PolicyId, error: &DetailedError| {
         let info = parsed.by_id.get(AsRef::<str>::as_ref(id)).and_then(|at| parsed.infos.get(*at));
         let (path, text) = info
             .and_then(|info| Some((info.file.as_str(), text_of(files, &info.file)?)))
-            .unwrap_or(("policy set", ""));
-        diagnosed(path, text, error)
+            .unwrap_or((WHOLE_SET, ""));
+        diagnosis::finding(path, text, error, &known)
     };
     findings.extend(result.validation_errors().map(|e| place(e.policy_id(), &DetailedError::from(e))));
     warnings.extend(result.validation_warnings().map(|w| place(w.policy_id(), &DetailedError::from(w))));
-}
-
-/// One of the engine's own messages, with its place in the text and its advice.
-fn diagnosed(path: &str, text: &str, error: &DetailedError) -> Finding {
-    let mut message = error.message.replace('\n', " ");
-    let labels = error.source_locations.iter().filter_map(|label| label.label.as_deref());
-    for more in labels.chain(error.help.as_deref()) {
-        message = format!("{message}; {}", more.replace('\n', " "));
-    }
-    let message = shorten(&message, 1_000);
-    match error.source_locations.first() {
-        Some(label) => Finding::at(path, text, label.loc.start, message),
-        None => Finding::of_file(path, message),
-    }
-}
-
-/// Puts one act through the very code that decides, with two policies whose outcome is known. A
-/// schema that lacks an attribute, and an engine that would let a forbid for a group of actions or
-/// for a class vanish in silence, are found here and not at the first incident.
-fn try_out(vocabulary: &Vocabulary, authorizer: &cedar::Authorizer) -> Result<(), PolicyError> {
-    const PROBES: [&str; 2] = [
-        r#"permit(principal, action, resource); forbid(principal, action in Deeds::Action::"act", resource);"#,
-        r#"permit(principal, action, resource); forbid(principal, action, resource in Deeds::Class::"external");"#,
-    ];
-    let args = json!({ "probe": true });
-    let class = ClassOf::new(vec!["external".to_owned()], ClassSource::ToolRow);
-    let slice = vocabulary
-        .build(&probe(&args), &class)
-        .map_err(|refusal| PolicyError::Refused(vec![unfit_schema(&refusal.text)]))?;
-    for probe in PROBES {
-        let policies: cedar::PolicySet =
-            probe.parse().map_err(|error: cedar::ParseErrors| PolicyError::SelfTest(error.to_string()))?;
-        let response = authorizer.is_authorized(&slice.request, &policies, &slice.entities);
-        let forbade = response.decision() == cedar::Decision::Deny
-            && response.diagnostics().reason().count() == 1
-            && response.diagnostics().errors().count() == 0;
-        if !forbade {
-            let why = format!("`{probe}` did not forbid; is the group or class missing from the schema?");
-            return Err(PolicyError::Refused(vec![unfit_schema(&why)]));
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn probe(args: &serde_json::Value) -> ActionRequest<'_> {
-    ActionRequest {
-        principal: RequestPrincipal {
-            kind: "human",
-            iss: "deeds://probe",
-            sub: "probe",
-            assurance: "inferred",
-            grade: "issuer-only",
-        },
-        agent: RequestAgent { id: "probe", key: "probe", assurance: "inferred" },
-        operation: "tools/call",
-        tool: "stdio:probe#probe",
-        definition: None,
-        args,
-        delegation: RequestDelegation {
-            leaf: "probe",
-            depth: 0,
-            max_depth: 0,
-            tools: &[],
-            expires_ms: 1,
-            txn: "probe",
-            holders: &[],
-            purpose: Some("probe"),
-        },
-        run: "probe",
-        now_ms: 0,
-        root: None,
-    }
 }
 
 #[cfg(test)]

@@ -15,11 +15,8 @@ pub(crate) fn check(text: &str) -> Result<(), (usize, String)> {
     let mut levels: Vec<usize> = Vec::new();
     // Tokens since the last separator, at the innermost level and at all levels together.
     let (mut here, mut total) = (0_usize, 0_usize);
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = token_length(rest, first);
-        let at = text.len() - rest.len();
-        rest = rest.get(length..).unwrap_or_default();
+    for (at, token) in tokens(text) {
+        let (length, first) = (token.len(), token.chars().next().unwrap_or_default());
         match first {
             '/' if length > 1 => {}
             c if c.is_whitespace() => {}
@@ -41,7 +38,7 @@ pub(crate) fn check(text: &str) -> Result<(), (usize, String)> {
         }
         if total > EXPRESSION_TOKENS_MAX {
             let message = format!(
-                "is more than {EXPRESSION_TOKENS_MAX} words and signs into one expression; make several policies of it"
+                "this is more than {EXPRESSION_TOKENS_MAX} words and signs in one expression; make several rules of it"
             );
             return Err((at, message));
         }
@@ -50,10 +47,21 @@ pub(crate) fn check(text: &str) -> Result<(), (usize, String)> {
             here = 0;
         }
         if levels.len() > NESTING_MAX {
-            return Err((at, format!("is nested deeper than {NESTING_MAX} brackets; make it flatter")));
+            return Err((at, format!("this is nested deeper than {NESTING_MAX} brackets; make it flatter")));
         }
     }
     Ok(())
+}
+
+/// The tokens of a text with the bytes before each; comments and white space are tokens too.
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let token = rest.get(..token_length(rest, rest.chars().next()?))?;
+        at += token.len();
+        Some((at - token.len(), token))
+    })
 }
 
 /// Bytes of the token at the start of `rest`, which begins with `first`. Strings and comments end
@@ -96,7 +104,7 @@ mod tests {
             assert_eq!(check(&nested(NESTING_MAX)), Ok(()));
             let (at, message) = check(&nested(NESTING_MAX + 1)).unwrap_err();
             assert_eq!(at, NESTING_MAX);
-            assert_eq!(message, "is nested deeper than 64 brackets; make it flatter");
+            assert_eq!(message, "this is nested deeper than 64 brackets; make it flatter");
         }
     }
 

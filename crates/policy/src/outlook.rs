@@ -10,7 +10,7 @@ use cedar_policy as cedar;
 use cedar_policy::ResourceConstraint;
 use serde_json::{Value, json};
 
-use crate::classes::split_tool_uri;
+use crate::classes::{ClassSource, split_tool_uri};
 use crate::load::on_load_stack;
 use crate::parts::{Condition, Leaf, Rule, rules};
 use crate::request::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal, Slice};
@@ -24,7 +24,7 @@ pub struct OutlookRequest<'a> {
     pub principal: RequestPrincipal<'a>,
     /// Who would act.
     pub agent: RequestAgent<'a>,
-    /// The method: `tools/call`.
+    /// The method: the part of `tool` after `#` where that has a `/`, else `tools/call`.
     pub operation: &'a str,
     /// Tool URI, or `<server>#*`: every tool of the server at once, whatever its name and classes.
     pub tool: &'a str,
@@ -70,8 +70,9 @@ pub struct Outlook {
 impl PolicySet {
     /// What the policies will say of a tool, whatever the arguments, the run and the time until the chain expires.
     ///
-    /// It is about the policies alone: arguments that no policy is asked about (two readings of one number, a path
-    /// that climbs out of its root) are refused even where the answer is [`Prospect::Always`].
+    /// It is about the policies and the tool's own pin alone. A server that is not what it is pinned to is denied, and
+    /// so are arguments that no policy is asked about (two readings of one number, a path that climbs out of its
+    /// root), even where the answer is [`Prospect::Always`].
     pub fn outlook(&self, of: &OutlookRequest<'_>) -> Outlook {
         let rules = self.rules.get_or_init(|| on_load_stack(|| rules(self)).unwrap_or_default());
         let open =
@@ -91,7 +92,10 @@ impl PolicySet {
         let args = json!({});
         let act = stand_in_act(of, tool, &args);
         let classes = self.classes.possible(tool, of.definition);
+        let pinned = self.classes.pinned_definition(tool).is_some();
         let outlooks = classes.iter().map(|class| match self.vocabulary.build(&act, class) {
+            // Not defined as it is pinned: denied before the policies are asked.
+            _ if pinned && class.source != ClassSource::ToolRow => Outlook::new(Prospect::Never, []),
             Ok(slice) => {
                 judge(rules, &View { set: self, slice, server, definition: of.definition.is_some() })
             }

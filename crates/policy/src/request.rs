@@ -28,9 +28,9 @@ pub struct ActionRequest<'a> {
     pub principal: RequestPrincipal<'a>,
     /// Who acts.
     pub agent: RequestAgent<'a>,
-    /// The method: `tools/call`.
+    /// The method, `tools/call` or another that the schema has as an action: `resources/read`, `command/run`, …
     pub operation: &'a str,
-    /// Tool URI: `stdio:<alias>#<tool>`.
+    /// Tool URI: `stdio:<alias>#<tool>`, or `stdio:<alias>#<method>`.
     pub tool: &'a str,
     /// Digest of the tool's definition, `sha256:<hex>`; `None` before any list has shown it.
     pub definition: Option<&'a str>,
@@ -162,7 +162,7 @@ impl Vocabulary {
         let action = uid(&self.action, act.operation);
         if !self.operations.contains(&action) {
             let text = format!("the policy schema has no operation `{}`", shorten(act.operation, 120));
-            return Err(Refusal::new(reason::UNKNOWN_OPERATION, text));
+            return Err(Refusal::new(reason::OPERATION_UNKNOWN, text));
         }
         let principal = self.principal_entity(act)?;
         let agent = self.agent_entity(act, &principal.uid())?;
@@ -286,18 +286,19 @@ impl Vocabulary {
 }
 
 impl Slice {
-    /// The exact request as JSON, in one order whatever the hash seeds are.
+    /// The exact request as JSON, in one order whatever the hash seeds are. Of the actions, which are the schema's and
+    /// come back with it, only this one and its groups are written down.
     pub(crate) fn to_json(&self) -> Result<Value, Refusal> {
         let context = self.request.context().map(Context::to_json_value).transpose().map_err(unfit)?;
-        let mut entities = self.entities.to_json_value().map_err(unfit)?;
-        if let Value::Array(list) = &mut entities {
-            for entity in list.iter_mut() {
-                if let Some(Value::Array(parents)) = entity.get_mut("parents") {
-                    parents.sort_by_cached_key(Value::to_string);
-                }
+        let written = self.entities.iter().filter(|entity| !self.is_other_action(&entity.uid()));
+        let mut entities: Vec<Value> =
+            written.map(|entity| entity.to_json_value().map_err(unfit)).collect::<Result<_, _>>()?;
+        for entity in &mut entities {
+            if let Some(Value::Array(parents)) = entity.get_mut("parents") {
+                parents.sort_by_cached_key(Value::to_string);
             }
-            list.sort_by_cached_key(|entity| entity.get("uid").map(Value::to_string));
         }
+        entities.sort_by_cached_key(|entity| entity.get("uid").map(Value::to_string));
         Ok(json!({
             "principal": self.request.principal().map(uid_json),
             "action": self.request.action().map(uid_json),
@@ -305,6 +306,14 @@ impl Slice {
             "context": context,
             "entities": entities,
         }))
+    }
+
+    fn is_other_action(&self, uid: &EntityUid) -> bool {
+        self.request.action().is_some_and(|action| {
+            uid.type_name() == action.type_name()
+                && uid != action
+                && !self.entities.is_ancestor_of(uid, action)
+        })
     }
 }
 

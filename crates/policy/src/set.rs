@@ -17,8 +17,8 @@ use crate::load;
 use crate::parts::Rule;
 use crate::request::{ActionRequest, Slice, Vocabulary, chain};
 
-/// The one policy of the starter set's file.
-const STARTER: &str = include_str!("starter.cedar");
+/// The one file of policies of the set that applies until one is configured.
+const BUILT_IN: &str = include_str!("starter/built_in.cedar");
 
 /// Obligations that this release knows how to fulfil. A determining policy with any other denies.
 pub(crate) const OBLIGATIONS: [&str; 0] = [];
@@ -96,13 +96,13 @@ impl PolicySet {
         load::load(files)
     }
 
-    /// The set that applies when none is configured: every tool in the run's scope is allowed, no
-    /// tool is classified.
+    /// The set that applies when none is configured: every act of an agent in the run's scope is allowed, nothing that
+    /// a server asks for is, and no tool is classified.
     ///
     /// # Errors
     /// [`PolicyError::SelfTest`], should the engine not work.
     pub fn starter() -> Result<Self, PolicyError> {
-        Self::from_files(vec![PolicyFile { path: "starter.cedar".to_owned(), text: STARTER.to_owned() }])
+        Self::from_files(vec![PolicyFile { path: "starter.cedar".to_owned(), text: BUILT_IN.to_owned() }])
     }
 
     /// `sha256:` and the SHA-256 of the canonical JSON list of file names and file digests.
@@ -229,7 +229,7 @@ struct Findings {
 
 impl Findings {
     fn into_decision(self, request: Value, class: ClassOf) -> Decision {
-        let reason = self.reason();
+        let reason = self.reason(&class);
         Decision {
             verdict: if reason.is_none() { Verdict::Allow } else { Verdict::Deny },
             reason,
@@ -243,13 +243,16 @@ impl Findings {
 
     /// Why not. An error comes first: the engine skips an erroring policy, so with one even its
     /// allow may be the work of a forbid that could not speak.
-    fn reason(&self) -> Option<Reason> {
+    fn reason(&self, class: &ClassOf) -> Option<Reason> {
         let because = |code, text| Some(Reason { code, text });
         if let Some(first) = self.errors.first() {
             return because(reason::POLICY_ERROR, format!("a policy could not be evaluated: {first}"));
         }
         if !self.allowed && self.determining.is_empty() {
-            return because(reason::NOT_PERMITTED, format!("no policy permits {}", self.act));
+            // What the class table says of it is mostly why.
+            let classes = if class.classified { class.classes.join(", ") } else { String::new() };
+            let classed = if classes.is_empty() { classes } else { format!(", classed as {classes}") };
+            return because(reason::NOT_PERMITTED, format!("no policy permits {}{classed}", self.act));
         }
         if !self.allowed {
             let policies = self.determining.join("`, `");

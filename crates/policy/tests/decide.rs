@@ -8,7 +8,7 @@ use std::path::Path;
 
 use policy::{
     ActionRequest, ClassSource, Decision, PolicyError, PolicyFile, PolicySet, RequestAgent,
-    RequestDelegation, RequestPrincipal, Verdict, limits, reason,
+    RequestDelegation, RequestPrincipal, ServerFacts, Verdict, limits, reason,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -161,15 +161,40 @@ fn one_rule_forbids_any_of_several_paths() {
     }
 }
 
-/// The files of the set that `docs/policy.md` explains; each block begins with a comment that names its file.
-fn documented() -> PolicySet {
+/// The blocks of `docs/policy.md` that are policy files; each begins with a comment that ends in the file's name.
+fn blocks() -> Vec<PolicyFile> {
     let page = include_str!("../../../docs/policy.md");
     let blocks = page.split("```").filter_map(|block| {
         let text = block.strip_prefix("cedar\n").or_else(|| block.strip_prefix("toml\n"))?;
         let path = text.lines().next()?.split(' ').next_back()?;
         Some(PolicyFile { path: path.to_owned(), text: text.to_owned() })
     });
-    PolicySet::from_files(blocks.collect()).unwrap()
+    blocks.collect()
+}
+
+/// The set that the page explains: the first block of each name.
+fn documented() -> PolicySet {
+    let mut files: Vec<PolicyFile> = Vec::new();
+    for block in blocks() {
+        if !files.iter().any(|file| file.path == block.path) {
+            files.push(block);
+        }
+    }
+    PolicySet::from_files(files).unwrap()
+}
+
+#[test]
+fn the_documented_rows_pin_as_documented() {
+    let rows: Vec<PolicyFile> = blocks().into_iter().filter(|block| block.path == "classes.toml").collect();
+    let [_, pins] = &rows[..] else { panic!("not two blocks of classes.toml") };
+    let set = set_with(PERMIT, &pins.text.replace("sha256:…", PIN));
+    let right =
+        ServerFacts { command: Some(PIN), executable: Some(PIN), package: Some(PIN), environment: Some(PIN) };
+    assert_eq!(set.pinned("stdio:fs#write_file", Some(PIN), &right), Ok(()));
+    let what = |definition, facts| set.pinned("stdio:fs#write_file", definition, &facts).unwrap_err().what;
+    assert_eq!(what(None, right), "definition");
+    assert_eq!(what(Some(PIN), ServerFacts { package: None, ..right }), "package");
+    assert_eq!(set.pinned("stdio:fs#read_file", None, &right), Ok(()));
 }
 
 #[test]
@@ -223,6 +248,45 @@ fn the_starter_set_allows_and_marks_the_unclassified() {
     assert!(!decision.class.classified);
     assert_eq!(decision.class.classes, ["write", "external", "untrusted"]);
     assert_eq!(decision.class.source, ClassSource::NoRow);
+}
+
+#[test]
+fn without_a_policy_nothing_that_a_server_asks_for_is_permitted() {
+    let starter = PolicySet::starter().unwrap();
+    let args = json!({});
+    let with = |set: &PolicySet, operation: &str| {
+        let tool = format!("stdio:fs#{operation}");
+        decide(set, &ActionRequest { operation, ..act(&tool, &args) })
+    };
+    for operation in ["resources/read", "prompts/get", "completion/complete", "tasks/cancel", "command/run"] {
+        assert_eq!(with(&starter, operation).determining, ["starter.scope"], "{operation}");
+    }
+    let named =
+        set("@id(\"ask\") permit (principal, action == Deeds::Action::\"elicitation/create\", resource);");
+    let group =
+        set("@id(\"all\") permit (principal, action in Deeds::Action::\"asked-by-server\", resource);");
+    for operation in ["sampling/createMessage", "elicitation/create", "roots/list"] {
+        let denied = with(&starter, operation);
+        assert_eq!(code(&denied), reason::NOT_PERMITTED, "{operation}");
+        assert_eq!(denied.request["action"]["id"], operation);
+        let by_name = if operation == "elicitation/create" { Verdict::Allow } else { Verdict::Deny };
+        assert_eq!(with(&named, operation).verdict, by_name, "{operation}");
+        assert_eq!(with(&group, operation).verdict, Verdict::Allow, "{operation}");
+    }
+    assert_eq!(with(&group, "tools/call").verdict, Verdict::Deny);
+}
+
+#[test]
+fn a_record_holds_its_own_action_and_no_other() {
+    let args = json!({});
+    let decision = decide(&set(PERMIT), &act("stdio:fs#x", &args));
+    let entities = decision.request["entities"].as_array().unwrap();
+    let actions: Vec<&str> = entities
+        .iter()
+        .filter(|entity| entity["uid"]["type"] == "Deeds::Action")
+        .map(|entity| entity["uid"]["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(actions, ["act", "tools/call"]);
 }
 
 #[test]
@@ -400,9 +464,10 @@ fn acts_that_no_policy_can_judge_are_refused() {
     let base = || act("stdio:fs#x", &args);
     assert_eq!(decide(&set, &base()).verdict, Verdict::Allow);
 
-    for operation in ["tools/list", "act", "TOOLS/CALL", "tools/call "] {
+    for operation in ["tools/list", "act", "asked-by-server", "TOOLS/CALL", "tools/call ", "tasks/list"] {
         let decision = decide(&set, &ActionRequest { operation, ..base() });
-        assert_eq!(code(&decision), reason::UNKNOWN_OPERATION, "{operation}");
+        assert_eq!(code(&decision), reason::OPERATION_UNKNOWN, "{operation}");
+        assert_eq!(reason::OPERATION_UNKNOWN, "operation-unknown");
         assert_eq!(decision.request["action"], operation);
     }
     for tool in ["", "stdio:fs", "#x", "stdio:fs#", "stdio:fs#*"] {

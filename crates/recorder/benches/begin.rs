@@ -18,10 +18,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
+use evidence::artifact::Artifacts;
 use evidence::delegation::{Narrowing, Pop, RootRequest, args_digest, delegate};
 use evidence::id::{self, Id};
 use evidence::jws::{self, Jwk};
 use evidence::principal::PrincipalKind;
+use evidence::tool::Scheme;
 use evidence::{Digest, Scope, Status};
 use measure::Times;
 use policy::{
@@ -190,6 +192,9 @@ impl Caller {
             root_dir: None,
             correlators: json!({"request_id": self.counter}),
             enforcement_point: json!({"id": "bench", "version": "0"}),
+            inputs: Artifacts::default(),
+            batch: None,
+            retry_of: None,
             malformed: None,
         }
     }
@@ -227,6 +232,7 @@ fn scope(depth: usize) -> Scope {
 fn run_under(tokens: Vec<String>, key: &SigningKey) -> OpenRun {
     OpenRun {
         server: Server {
+            scheme: Scheme::Stdio,
             alias: "edr".into(),
             command: vec!["edr-mcp".into()],
             executable: None,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use verify::chain::{self, Act, Chain, Failure};
 
 use crate::chains::grade_of;
-use crate::control::Run;
+use crate::control::{Run, Wrapped};
 use crate::decided::Request;
 use crate::permit::Reason;
 use crate::{Peer, Recorder, RecorderError};
@@ -23,6 +23,8 @@ pub(crate) struct View {
     pub(crate) own: bool,
     /// Position of the log-level chain.
     pub(crate) log_index: u64,
+    /// What the stream wraps, as far as it was told.
+    pub(crate) server: Option<Wrapped>,
     /// Who asks.
     pub(crate) peer: Peer,
     /// When the decision is made, ms.
@@ -107,6 +109,7 @@ impl Recorder {
             tokens: run.chain(&request.delegation),
             own: run.acts_under(&request.delegation),
             log_index: control.log_index,
+            server: run.servers.get(&request.stream).cloned(),
             peer,
             at_ms: self.0.clock.wall_ms(),
         })
@@ -121,7 +124,7 @@ impl Recorder {
             pop: None,
             proven: false,
             thumbprint: None,
-            refusal: request.malformed.clone(),
+            refusal: request.malformed.clone().or_else(|| request.other_operation()),
         };
         if let Err(reason) = self.establish(view, request, &mut found) {
             // what was wrong first is the reason; the rest of what could be established stays in the record
@@ -189,10 +192,9 @@ impl Recorder {
 
     /// Whether this very question was answered before: whatever is found now, the first answer stands.
     pub(crate) fn is_retry(&self, request: &Request, authorized: &Authorized) -> bool {
+        let (act_id, asked) = (evidence::id::text(&request.act_id), request.asked(authorized));
         let control = self.control();
-        let answered =
-            control.run(&request.run).and_then(|run| run.answered(&evidence::id::text(&request.act_id)));
-        answered.is_some_and(|answered| answered.asked == request.asked(authorized))
+        control.run(&request.run).is_some_and(|run| run.attempts(&act_id).any(|known| known.asked == asked))
     }
 }
 

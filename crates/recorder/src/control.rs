@@ -5,6 +5,7 @@
 //! same state, whichever way they come.
 
 mod change;
+mod definitions;
 mod issued;
 mod run;
 mod snapshot;
@@ -22,9 +23,11 @@ use serde_json::Value;
 use verify::orders::Orders;
 
 pub use change::{Change, ChangeError};
-pub(crate) use change::{asked, command_digest};
+pub(crate) use change::{DEFINITIONS, asked};
+pub use definitions::{Definitions, Difference, Last};
 pub use issued::{Issued, Roots};
-pub use run::{Answered, Head, Link, OpenAct, Run};
+pub(crate) use run::what;
+pub use run::{Answered, End, Ended, Head, Link, OpenAct, Run, Wrapped};
 pub use snapshot::{SnapshotError, load, save};
 pub use window::{Window, Windows};
 
@@ -61,7 +64,7 @@ pub struct Task {
     pub txn: String,
     /// Who holds its delegations.
     pub holder: String,
-    /// Which command each alias stands for.
+    /// Which command each server's name stands for: digest strings.
     pub aliases: BTreeMap<String, String>,
     /// Index of its latest run.
     pub last: u64,
@@ -107,6 +110,8 @@ pub struct Control {
     pub carried_out: BTreeMap<String, CarriedOut>,
     /// Digest and index of the policy set in force.
     pub policy: Option<(String, u64)>,
+    /// What is last known of the servers that runs wrap.
+    pub definitions: Definitions,
 }
 
 /// A signed order that was carried out.
@@ -190,8 +195,9 @@ impl Control {
         let now_s = entry.observed_ms / 1_000;
         // the run must exist before its stream can grow
         match change {
-            Change::RunStarted { run: started, client, command } => {
-                self.start_run(&run, *started, client, command, index);
+            Change::RunStarted { run: started, client, server } => {
+                self.start_run(&run, *started, client, server.as_ref(), index);
+                self.wrap(&run, entry.stream, server, index);
             }
             Change::Key { thumbprint, principal, jwk } => {
                 self.keys.insert(thumbprint, Key { principal, jwk, index, retired: None });
@@ -221,6 +227,7 @@ impl Control {
             change => {
                 self.take_link(index, entry, &change);
                 self.take_counter(&change);
+                self.take_definitions(index, entry, &change);
                 if let Some(run) = self.runs.get_mut(&run) {
                     run.apply(index, entry, leaf, change);
                 }
@@ -259,12 +266,30 @@ impl Control {
         }
     }
 
+    /// Remembers what the server of a stream told.
+    fn take_definitions(&mut self, index: u64, entry: &Entry, change: &Change) {
+        let Change::Told(told) = change else { return };
+        let run = self.runs.get(&id::text(&entry.run));
+        if let Some(server) = run.and_then(|run| run.servers.get(&entry.stream)) {
+            self.definitions.learn(server, told, index);
+        }
+    }
+
+    /// Remembers what a stream wraps.
+    fn wrap(&mut self, run: &str, stream: u64, server: Option<Wrapped>, index: u64) {
+        let Some(server) = server else { return };
+        self.definitions.started(&server, index);
+        if let Some(run) = self.runs.get_mut(run) {
+            run.servers.insert(stream, server);
+        }
+    }
+
     fn start_run(
         &mut self,
         id: &str,
         started: Run,
         client: Option<String>,
-        command: Option<(String, String)>,
+        server: Option<&Wrapped>,
         index: u64,
     ) {
         if let Some(client) = client {
@@ -275,8 +300,8 @@ impl Control {
                 last: index,
             });
             task.last = index;
-            if let Some((alias, digest)) = command {
-                task.aliases.insert(alias, digest);
+            if let Some(server) = server {
+                task.aliases.insert(server.server.clone(), server.command.clone());
             }
         }
         // a writer that joins finds the run there; only the first entry makes it

@@ -1,19 +1,21 @@
 //! The decision: what the policy says about an authorized act, and the fields that record it.
 
-use evidence::Kind;
+use evidence::artifact::Artifacts;
 use evidence::delegation::Source;
 use evidence::id::{self, Id};
 use evidence::label::{Assurance, Grade};
 use evidence::limits::VALUE_SEALED_MAX_BYTES;
-use policy::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal};
+use evidence::{Digest, Kind, tool};
+use policy::{ActionRequest, RequestAgent, RequestDelegation, RequestPrincipal, ServerFacts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use verify::chain::Chain;
 
 use crate::authorize::{Authorized, View};
-use crate::control::asked;
+use crate::control::{asked, what};
 use crate::draft::{Draft, Fields, Guard, Place, long_value};
 use crate::limits::{CORRELATORS_MAX_BYTES, STALE_RETRIES_MAX};
+use crate::outcome::bounded as bounded_text;
 use crate::permit::{Answer, Reason, Refusal};
 use crate::sequencing::Reply;
 use crate::{Active, Peer, Recorder, RecorderError};
@@ -27,7 +29,7 @@ pub struct Request {
     pub stream: u64,
     /// Chosen once per act.
     pub act_id: Id,
-    /// `tools/call`.
+    /// What [`evidence::tool::operation`] says of the tool URI; anything else is refused.
     pub operation: String,
     /// Tool URI.
     pub tool: String,
@@ -51,8 +53,26 @@ pub struct Request {
     pub correlators: Value,
     /// What stands in the path.
     pub enforcement_point: Value,
+    /// Artifacts as they were before the act.
+    pub inputs: Artifacts,
+    /// Where it stood among others in one frame.
+    pub batch: Option<Batch>,
+    /// Index of the decision that this tries again: an attempt at the same in this run, which ended with the target
+    /// asking for input.
+    pub retry_of: Option<u64>,
     /// Set by an enforcement point that already knows why this cannot go.
     pub malformed: Option<Reason>,
+}
+
+/// One act among several in one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Of the whole frame.
+    pub digest: Digest,
+    /// Position in it, from 0.
+    pub position: u64,
+    /// How many there are.
+    pub count: u64,
 }
 
 /// How chain and proof of an act came to the enforcement point.
@@ -86,6 +106,35 @@ impl Request {
     pub(crate) fn asked(&self, authorized: &Authorized) -> [u8; 32] {
         let args = authorized.args_digest.as_deref().unwrap_or_default();
         asked(self.stream, [&self.pop, &self.delegation, &self.tool, &self.operation, args])
+    }
+
+    /// Names what is done: see [`crate::control::what`].
+    fn what(&self, authorized: &Authorized) -> [u8; 32] {
+        let args = authorized.args_digest.as_deref().unwrap_or_default();
+        what([&self.tool, &self.operation, args])
+    }
+
+    /// A URI says which operation it is for, so that no rule about one is passed by under the name of another.
+    pub(crate) fn other_operation(&self) -> Option<Reason> {
+        let expected = tool::operation(&self.tool);
+        let text = || {
+            format!(
+                "the operation `{}` is not what `{}` is for: `{expected}` is",
+                bounded_text(&self.operation),
+                bounded_text(&self.tool)
+            )
+        };
+        (self.operation != expected).then(|| Reason::new("malformed", "begin", &text()))
+    }
+
+    /// That there is nothing that this could be a further attempt after.
+    pub(crate) fn no_retry(&self) -> RecorderError {
+        RecorderError::Invalid(format!(
+            "@{} is no decision of this run about `{}` with these arguments that ended with `input-required`: ask for an \
+             act of its own",
+            self.retry_of.unwrap_or_default(),
+            bounded_text(&self.tool)
+        ))
     }
 
     /// Whose refusals are counted together.
@@ -163,11 +212,12 @@ impl Recorder {
         let args_fit = request.args.as_deref().is_none_or(|args| args.len() <= VALUE_SEALED_MAX_BYTES);
         let capture =
             Capture { args: if args_fit { Mode::Sealed } else { Mode::Digest }, ..Capture::default() };
-        let outcome = match (&authorized.refusal, Asked::of(authorized)) {
+        let refusal = authorized.refusal.clone().or_else(|| unpinned(&policy, view, request));
+        let outcome = match (&refusal, Asked::of(authorized)) {
             (None, Some(asked)) => Some(policy.set.decide(&asked.action(view, request))),
             _ => None,
         };
-        let reason = authorized.refusal.clone().or_else(|| refusal_of(outcome.as_ref()));
+        let reason = refusal.or_else(|| refusal_of(outcome.as_ref()));
         Ok(Decided { policy, outcome, class, reason, capture })
     }
 
@@ -190,6 +240,8 @@ impl Recorder {
             policy: decision.policy.set.digest(),
             act_id: id::text(&request.act_id),
             asked: request.asked(authorized),
+            retry_of: request.retry_of.map(|decision| (decision, request.what(authorized))),
+            server: view.server.clone(),
             uses: uses.map(|(pop, thumbprint)| (thumbprint, pop.counter)),
         };
         Ok(Draft::one(guard, item))
@@ -205,8 +257,9 @@ impl Recorder {
         if !self.may_record_refusal(&request.source(), &request.frame_digest) {
             return Ok(Answer::counted(reason));
         }
-        // a fresh act id: the first decision keeps the name that was tried again
-        let renamed = Request { act_id: self.new_id(), malformed: Some(reason), ..request.clone() };
+        // a fresh act id: the first decision keeps the name that was tried again, and this follows none
+        let renamed =
+            Request { act_id: self.new_id(), malformed: Some(reason), retry_of: None, ..request.clone() };
         for _ in 0..STALE_RETRIES_MAX {
             let (view, mut authorized) = self.looked(&renamed, peer)?;
             // the proof is evidence of the attempt, but it uses up nothing
@@ -223,6 +276,21 @@ impl Recorder {
         }
         Err(RecorderError::Busy)
     }
+}
+
+/// Whether a pin of the class table does not hold. What a stream wraps says nothing about the server of another.
+fn unpinned(policy: &Active, view: &View, request: &Request) -> Option<Reason> {
+    let of = tool::split(&request.tool).map(|(server, _)| server);
+    let server = view.server.as_ref().filter(|known| of == Some(known.server.as_str()));
+    let fact = |name| server.and_then(|server| server.fact(name));
+    let facts = ServerFacts {
+        command: fact("command"),
+        executable: fact("executable"),
+        package: fact("package"),
+        environment: fact("environment"),
+    };
+    let pinned = policy.set.pinned(&request.tool, request.definition_digest.as_deref(), &facts);
+    pinned.err().map(|unpinned| Reason::new("pinned", "definition-changed", &unpinned.text))
 }
 
 fn refusal_of(outcome: Option<&policy::Decision>) -> Option<Reason> {
@@ -342,9 +410,15 @@ fn identity_fields(view: &View, request: &Request, authorized: &Authorized) -> F
 }
 
 fn act_fields(fields: Fields, request: &Request, authorized: &Authorized) -> Fields {
+    let batch = request.batch.map(
+        |batch| json!({"digest": batch.digest.to_string(), "position": batch.position, "count": batch.count}),
+    );
+    let inputs = Some(&request.inputs).filter(|inputs| !inputs.is_empty());
     let mut fields = fields
         .text("operation", &request.operation)
         .text("tool", &request.tool)
+        .maybe("inputs", inputs.map(Artifacts::to_json).as_ref())
+        .maybe("batch", batch.as_ref())
         .text("frame_digest", &request.frame_digest)
         .maybe("sent_frame_digest", request.sent_frame_digest.clone().map(Value::from).as_ref())
         .maybe("args_digest", authorized.args_digest.clone().map(Value::from).as_ref());

@@ -10,7 +10,7 @@ use evidence::{Cause, Digest, Entry, Field, FieldSet, Kind, Vantage};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::control::Change;
+use crate::control::{Change, Wrapped};
 use crate::{Clock, Entropy, RecorderError};
 
 /// What a draft refers to.
@@ -20,6 +20,8 @@ pub(crate) enum CauseRef {
     Leaf([u8; 32]),
     /// The item before it in the same draft.
     Previous,
+    /// The first item of the same draft.
+    First,
 }
 
 /// What must hold of the control state for a draft to be written; checked on the sequencer thread.
@@ -44,21 +46,29 @@ pub(crate) enum Guard {
     Takes { log_index: u64 },
     /// The run is open and has this stream.
     RunOpen,
+    /// The run is open and this stream of it wraps this server, which tells something: the sequencer adds how it
+    /// differs from what was known.
+    Tells { server: String },
     /// A decision made at this position of the log-level chain, under this proof.
     Decides {
         log_index: u64,
         policy: String,
         act_id: String,
         asked: [u8; 32],
+        /// The decision that this is a further attempt after, at the same (see [`crate::control::what`]); its outcome
+        /// becomes a cause.
+        retry_of: Option<(u64, [u8; 32])>,
+        /// What the stream was known to wrap: pins were held against it.
+        server: Option<Wrapped>,
         /// Leaf key and counter of the proof that an allow uses up.
         uses: Option<(String, u64)>,
     },
-    /// The outcome of an act that is open.
-    Finishes { act_id: String, event: String },
-    /// `unknown` for an act that is still open.
-    Abandons { act_id: String },
+    /// The outcome of an attempt that is open, by the index of its decision.
+    Finishes { decision: u64, event: String },
+    /// `unknown` for an attempt that is still open.
+    Abandons { decision: u64 },
     /// An outcome that comes too late, into a stream of its own.
-    Late { act_id: String, event: String, stream: u64 },
+    Late { decision: u64, event: String, stream: u64 },
     /// The manifest: the chains stand as listed, and no act is open.
     Ends { streams: Vec<(u64, u64)> },
     /// The manifest of one late stream.
@@ -77,8 +87,9 @@ pub(crate) struct Ground {
     /// Name of the task, where it is one that is remembered.
     pub(crate) task: Option<String>,
     pub(crate) txn: String,
-    pub(crate) alias: String,
-    /// Digest of the command behind the alias.
+    /// The part of tool URIs before `#`.
+    pub(crate) server: String,
+    /// Digest string of the command behind it.
     pub(crate) command: String,
 }
 
@@ -278,17 +289,13 @@ pub(crate) fn long_value(text: &str) -> Value {
 }
 
 impl Item {
-    /// The entry, once its place in time and chain is known.
-    pub(crate) fn entry(
-        &self,
-        observed_ms: u64,
-        seq: u64,
-        prev: [u8; 32],
-        previous: Option<[u8; 32]>,
-    ) -> Entry {
+    /// The entry, once its place in time and chain is known; `before` are the leaf hashes of the items before it in the
+    /// same draft.
+    pub(crate) fn entry(&self, observed_ms: u64, seq: u64, prev: [u8; 32], before: &[[u8; 32]]) -> Entry {
         let causes = self.causes.iter().filter_map(|cause| match cause {
             CauseRef::Leaf(leaf) => Some(Cause::Here(*leaf)),
-            CauseRef::Previous => previous.map(Cause::Here),
+            CauseRef::Previous => before.last().copied().map(Cause::Here),
+            CauseRef::First => before.first().copied().map(Cause::Here),
         });
         Entry {
             kind: u64::from(self.kind.code()),

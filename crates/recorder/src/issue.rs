@@ -113,7 +113,7 @@ impl Recorder {
         let mut items = vec![self.0.sealer.item(Kind::RunStarted, place, fields)?];
         items.extend(self.link_items(under, 0, Some(CauseRef::Previous), place)?);
         let ground =
-            Ground { log_index, task: None, txn: under.txn(), alias: String::new(), command: String::new() };
+            Ground { log_index, task: None, txn: under.txn(), server: String::new(), command: String::new() };
         Ok(Draft { guard: Guard::Issues(ground), items })
     }
 

@@ -12,6 +12,7 @@ mod chains;
 mod children;
 pub mod control;
 mod decided;
+mod definitions;
 mod draft;
 mod ends;
 mod entries;
@@ -31,6 +32,7 @@ mod refusals;
 mod runs;
 mod sequencing;
 mod tasks;
+mod withdrawals;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
@@ -45,21 +47,23 @@ use tokio::sync::oneshot;
 
 pub use authorize::Authorized;
 pub use chains::{Kept, Presented, Renewal};
-pub use decided::{Capture, Carrier, Mode, Request};
+pub use decided::{Batch, Capture, Carrier, Mode, Request};
+pub use definitions::{ConfigChanged, Define, Defined};
 pub use ends::Ended;
 pub use error::{OpenError, RecorderError};
 pub use identity::Peer;
 pub use issue::Issued;
 pub use lease::Lease;
 pub use mandates::Registered;
-pub use observed::{Gap, Observation};
+pub use observed::{ArtifactsPart, Gap, Observation};
 pub use open::{Keys, Parts, origin_of};
 pub use orders::{Halted, Revoke, Revoked};
-pub use outcome::{Durable, Finished, Outcome};
+pub use outcome::{Durable, Finished, Outcome, Progress};
 pub use permit::{Answer, Leased, Permit, Reason, Refusal};
 pub use principals::Registration;
 pub use refusals::Malformed;
 pub use runs::{Client, OpenRun, Opened, Server};
+pub use withdrawals::Withdraw;
 
 /// The clock of the log. Wall time is recorded; monotonic time shows when wall time was moved.
 pub trait Clock: Send + Sync + 'static {
@@ -145,6 +149,7 @@ impl Recorder {
                 // something was revoked or halted, a policy or a key changed between our look at the state and our
                 // turn: look again
                 Reply::Stale => {}
+                Reply::NoRetry => return Err(request.no_retry()),
                 Reply::Late | Reply::Gone | Reply::Full(_) => {
                     return Err(RecorderError::RunEnded(request.run_text()));
                 }

@@ -20,6 +20,13 @@ pub const LATE_MAX: usize = 4;
 pub const OPEN_ACTS_LISTED: usize = 256;
 /// Ended runs kept for late outcomes.
 pub const ENDED_RUNS: usize = 1_024;
+/// Servers, each with one command, whose definitions are remembered; beyond it the one not seen for longest is
+/// forgotten.
+pub const SERVERS: usize = 1_024;
+/// Names of definitions remembered of all servers together; beyond it a server is forgotten, as above.
+pub const DEFINED_NAMES: usize = 16_384;
+/// Names of definitions remembered of one server: what it offers beyond is recorded and not compared.
+pub const DEFINED_NAMES_OF_ONE: usize = 2_048;
 /// Tasks kept after their last use.
 pub const TASKS: usize = 4_096;
 /// Streams of one run.

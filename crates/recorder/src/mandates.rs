@@ -2,6 +2,7 @@
 
 use evidence::Kind;
 use evidence::label::Grade;
+use evidence::span::Span;
 use serde_json::json;
 use verify::chain::{self, Mandated, Step};
 
@@ -53,7 +54,10 @@ impl Recorder {
         let mandated = mandated.map_err(|failure| RecorderError::request(&failure))?;
         let now_s = self.0.clock.wall_ms() / 1_000;
         if mandated.mandate.exp <= now_s {
-            let text = format!("the mandate ended at {} (seconds): sign a new one", mandated.mandate.exp);
+            let text = format!(
+                "the mandate ended {} ago: sign a new one",
+                Span::between(mandated.mandate.exp, now_s)
+            );
             return Err(RecorderError::RequestRefused { step: Step::DelegationTime.name(), text });
         }
         Ok(mandated)

@@ -1,9 +1,11 @@
 //! What is seen in the path of a run and is no act: observations, and times in which nothing could be recorded.
 
 use evidence::Kind;
+use evidence::artifact::{List, Role};
 use evidence::id::{self, Id};
 use serde_json::{Value, json};
 
+use crate::control::DEFINITIONS;
 use crate::draft::{CauseRef, Draft, Fields, Guard, Place};
 use crate::outcome::bounded;
 use crate::sequencing::Reply;
@@ -25,6 +27,24 @@ pub struct Observation {
     /// It was refused: the rate rule for refusals applies.
     pub refusal: bool,
 }
+
+/// A part of a list of artifacts that is too long for its decision or outcome.
+#[derive(Debug, Clone)]
+pub struct ArtifactsPart {
+    /// The act.
+    pub act_id: Id,
+    /// Before or after.
+    pub role: Role,
+    /// Number of the part, from 0.
+    pub part: u64,
+    /// Those of this part.
+    pub artifacts: List,
+}
+
+/// Subtype of a part of a list of artifacts.
+const ARTIFACTS: &str = "artifacts";
+/// Subtypes that say what is recorded in another way, or by the log alone.
+const RESERVED: [&str; 4] = ["late-outcome", "refusals", DEFINITIONS, ARTIFACTS];
 
 /// A time in which nothing could be recorded.
 #[derive(Debug, Clone)]
@@ -63,8 +83,11 @@ impl Recorder {
         stream: u64,
         seen: Observation,
     ) -> Result<Option<u64>, RecorderError> {
-        if ["late-outcome", "refusals"].contains(&seen.subtype.as_str()) {
-            let text = format!("the subtype `{}` is the log's own: choose another", seen.subtype);
+        if RESERVED.contains(&seen.subtype.as_str()) {
+            let text = format!(
+                "the subtype `{}` is the log's own, or has a path of its own: choose another, or use that",
+                seen.subtype
+            );
             return Err(RecorderError::Invalid(text));
         }
         let digest = seen.frame_digest.clone().unwrap_or_default();
@@ -72,9 +95,7 @@ impl Recorder {
             return Ok(None);
         }
         let payload = evidence::json::jcs_text(&seen.payload);
-        let act_leaf = seen.act_id.and_then(|act| {
-            self.control().run(&run)?.answered(&id::text(&act)).map(|answered| answered.leaf)
-        });
+        let act_leaf = seen.act_id.and_then(|act| self.last_attempt(&run, &act));
         let fields = Fields::new()
             .text("subtype", &bounded(&seen.subtype))
             .raw("payload", &payload)
@@ -82,6 +103,23 @@ impl Recorder {
             .maybe("act_id", seen.act_id.as_ref().map(|act| Value::from(id::text(act))).as_ref())
             .maybe("frame_digest", seen.frame_digest.map(Value::from).as_ref());
         self.append_to_run(Kind::Observed, Place::harness(run, stream), fields, act_leaf).await.map(Some)
+    }
+
+    /// Records a part of a list of artifacts, whole: it is what the list is known by. Gives the index of its entry.
+    pub async fn artifacts(&self, run: Id, stream: u64, part: ArtifactsPart) -> Result<u64, RecorderError> {
+        let act_leaf = self.last_attempt(&run, &part.act_id);
+        let payload = json!({"role": part.role.as_str(), "part": part.part,
+            "artifacts": part.artifacts.to_json()});
+        let fields = Fields::new()
+            .text("subtype", ARTIFACTS)
+            .json("payload", &payload)
+            .text("act_id", &id::text(&part.act_id));
+        self.append_to_run(Kind::Observed, Place::harness(run, stream), fields, act_leaf).await
+    }
+
+    /// The decision of the last attempt at an act, where it was decided lately: what is seen of an act follows that.
+    fn last_attempt(&self, run: &Id, act: &Id) -> Option<[u8; 32]> {
+        self.control().run(run)?.answered(&id::text(act)).map(|answered| answered.leaf)
     }
 
     async fn append_to_run(

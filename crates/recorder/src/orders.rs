@@ -15,7 +15,7 @@ use verify::chain::{self, Failure, Step};
 use crate::draft::{Draft, Fields, Guard, Place};
 use crate::limits::{HALTS_MAX, REVOCATIONS_MAX, STALE_RETRIES_MAX, WHY_MAX_BYTES};
 use crate::sequencing::Reply;
-use crate::{Peer, Recorder, RecorderError};
+use crate::{OpenError, Peer, Recorder, RecorderError};
 
 /// Something to be revoked.
 #[derive(Debug, Clone)]
@@ -163,16 +163,17 @@ impl Recorder {
         Err(RecorderError::Busy)
     }
 
-    /// The halts in force, by index.
-    pub fn halts(&self) -> Vec<Halted> {
+    /// The halts in force, by index. An error where the entry of one cannot be read: it is in force all the same, and
+    /// a list without it would say the opposite.
+    pub fn halts(&self) -> Result<Vec<Halted>, OpenError> {
         let in_force: Vec<(u64, On)> =
             self.control().orders.halts().map(|(index, on)| (index, on.clone())).collect();
         let entries = self.entries();
         let read = |(index, on)| {
-            let (entry, fields) = entries.open(index).ok()?;
+            let (entry, fields) = entries.open(index)?;
             let fields = fields.unwrap_or_default();
             let field = |name| fields.get(Kind::HaltedOrResumed, name);
-            Some(Halted {
+            Ok(Halted {
                 index,
                 on,
                 why: field("why").and_then(|why| serde_json::from_str(why).ok()).unwrap_or_default(),
@@ -181,7 +182,8 @@ impl Recorder {
             })
         };
         // one that is in the queue is not durable yet, and not in force for anybody who asks
-        in_force.into_iter().filter_map(read).collect()
+        let durable = self.reader().size();
+        in_force.into_iter().filter(|(index, _)| *index < durable).map(read).collect()
     }
 
     /// Writes an order, unless what it was checked against is no longer so.
@@ -312,7 +314,7 @@ fn other_order(what: &str) -> RecorderError {
 }
 
 /// A reason is always given, and has room in a claim.
-fn check_why(why: &str) -> Result<(), RecorderError> {
+pub(crate) fn check_why(why: &str) -> Result<(), RecorderError> {
     if (1..=WHY_MAX_BYTES).contains(&why.len()) {
         return Ok(());
     }

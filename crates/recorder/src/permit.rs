@@ -75,7 +75,7 @@ impl Permit {
     /// Records the outcome. Returns once it is in the queue: the result may go to the caller then.
     pub fn finish(mut self, outcome: Outcome) -> Result<Durable, RecorderError> {
         self.armed = false;
-        self.recorder.finish(self.run, self.act_id, outcome)
+        self.recorder.finish(self.run, self.act_id, self.index, outcome)
     }
 
     /// Hands the permit to the lease of its run: whoever holds that finishes the act, or its loss does.
@@ -110,7 +110,7 @@ impl Drop for Permit {
                 ..Outcome::bare(event_id, Status::Unknown)
             };
             // nothing can be done about a log that has stopped; recovery closes the act at the next start
-            drop(self.recorder.finish(self.run, self.act_id, outcome));
+            drop(self.recorder.finish(self.run, self.act_id, self.index, outcome));
         }
     }
 }

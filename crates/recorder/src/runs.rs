@@ -1,9 +1,11 @@
 //! Runs: opening, joining, and staying under authority.
 
+use evidence::definition;
 use evidence::id::{self, Id};
 use evidence::jws::Jwk;
 use evidence::label::Assurance;
 use evidence::principal::Holder;
+use evidence::tool::Scheme;
 use evidence::{Kind, Scope};
 use identity::Identified;
 use serde_json::{Value, json};
@@ -16,8 +18,11 @@ use crate::issue::Wanted;
 use crate::limits::{STALE_RETRIES_MAX, STREAMS_MAX};
 use crate::outcome::bounded;
 use crate::sequencing::{CHILD_RUNS, Reply, Written};
-use crate::tasks::{TaskFacts, command_of};
+use crate::tasks::TaskFacts;
 use crate::{Peer, Recorder, RecorderError};
+
+/// Why it is not known what acts, and on which words.
+const UNSEEN: &str = "a wrap does not see it";
 
 /// What the operating system says of the process that started a writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub struct Client {
 /// The server that a run wraps.
 #[derive(Debug, Clone)]
 pub struct Server {
+    /// What kind of thing it is.
+    pub scheme: Scheme,
     /// Name in tool URIs; not empty.
     pub alias: String,
     /// The command, without environment.
@@ -41,6 +48,33 @@ pub struct Server {
     pub executable: Option<String>,
     /// Digest string of the configuration.
     pub config: Option<String>,
+}
+
+impl Server {
+    /// The part of its tool URIs before `#`.
+    pub fn name(&self) -> String {
+        self.scheme.server(&self.alias)
+    }
+
+    /// Digest string of its command.
+    pub(crate) fn command_digest(&self) -> String {
+        definition::command_digest(&self.command).to_string()
+    }
+
+    /// As it is recorded (format §5, kind 2, 8). What is not said is an MCP server over its standard streams.
+    fn to_json(&self) -> Value {
+        let unknown = |digest: &Option<String>| match digest {
+            Some(digest) => Value::from(digest.clone()),
+            None => json!({"unknown": "it could not be read"}),
+        };
+        let mut server = json!({"alias": self.alias, "command": self.command,
+            "executable": unknown(&self.executable), "config": unknown(&self.config)});
+        let scheme = Some(self.scheme).filter(|scheme| *scheme != Scheme::default());
+        if let (Some(members), Some(scheme)) = (server.as_object_mut(), scheme) {
+            members.insert("scheme".into(), Value::from(scheme.as_str()));
+        }
+        server
+    }
 }
 
 /// A run to be opened, or joined.
@@ -221,7 +255,7 @@ impl Recorder {
     ) -> Result<Authority, RecorderError> {
         let asked = identified.request.as_ref().map(|asked| asked.request.scope.clone());
         let scope = open.scope.clone().or(asked);
-        let scope = scope.unwrap_or_else(|| Scope::server(&format!("stdio:{}", open.server.alias)));
+        let scope = scope.unwrap_or_else(|| Scope::server(&open.server.name()));
         let wanted = Wanted { key: &open.key, scope, purpose: &open.purpose };
         let signed = self.sign_root(identified, task, &wanted, open.root_request.as_deref());
         signed.map_err(|failure| RecorderError::request(&failure))
@@ -273,8 +307,8 @@ impl Recorder {
             log_index: *log_index,
             task: task.name.clone(),
             txn: task.txn.clone(),
-            alias: open.server.alias.clone(),
-            command: command_of(&open.server),
+            server: open.server.name(),
+            command: open.server.command_digest(),
         };
         let mut items = vec![self.started_item(open, opening)?];
         let links = match place.joined {
@@ -294,25 +328,18 @@ impl Recorder {
 
     fn started_item(&self, open: &OpenRun, opening: &Opening) -> Result<Item, RecorderError> {
         let Opening { place, under, task, parent, .. } = opening;
-        let server = &open.server;
-        let unknown = |digest: &Option<String>| match digest {
-            Some(digest) => Value::from(digest.clone()),
-            None => json!({"unknown": "it could not be read"}),
-        };
-        let servers = json!([{"alias": server.alias, "command": server.command,
-            "executable": unknown(&server.executable), "config": unknown(&server.config)}]);
         let client = json!({"task": task.name, "pid": open.client.pid, "start": open.client.start,
             "exe": open.client.exe, "label": Assurance::Inferred.as_str()});
         let mut fields = Fields::new()
             .text("txn", &task.txn)
             .json("initiator", &json!(under.chain.root().principal))
             .text("evidence_grade", under.grade().as_str())
-            .json("servers", &servers)
+            .json("servers", &json!([open.server.to_json()]))
             .json("holder", &json!(under.chain.holder()))
             .json("client", &client)
-            .unknown("agent_definition", "a stdio proxy does not see it")
-            .unknown("model", "a stdio proxy does not see it")
-            .unknown("prompt", "a stdio proxy does not see it")
+            .unknown("agent_definition", UNSEEN)
+            .unknown("model", UNSEEN)
+            .unknown("prompt", UNSEEN)
             .maybe("parent", parent.map(|parent| json!(id::text(&parent))).as_ref())
             .maybe("joined", place.joined.as_ref().map(|_| json!(place.stream)).as_ref());
         fields = match &open.trigger {

@@ -9,8 +9,9 @@ use evidence::limits::DECISION_AGE_MAX_MS;
 use serde_json::json;
 use store::{NewEntry, Prepare, Receipt};
 
-use crate::control::{self, Change, Control, Run};
-use crate::draft::{Draft, Fields, Ground, Guard, Item, Place, Sealer};
+use crate::control::{self, Answered, Change, Control, Head, Run};
+use crate::definitions;
+use crate::draft::{CauseRef, Draft, Fields, Ground, Guard, Item, Place, Sealer};
 use crate::ends::Manifest;
 use crate::limits::{
     CHILDREN_MAX, CLOCK_JUMP_MS, LATE_MAX, LINKS_MAX, OPEN_ACTS_MAX, SNAPSHOT_EVERY, STREAMS_MAX,
@@ -30,6 +31,8 @@ pub(crate) enum Reply {
     Replayed(Reason),
     /// The state is not the one that the draft was made for: make it again.
     Stale,
+    /// The decision that this says it tries again is none that may be.
+    NoRetry,
     /// The act has its outcome already.
     Late,
     /// The run is not there, or has ended.
@@ -55,6 +58,12 @@ pub(crate) struct First {
     pub(crate) index: u64,
     pub(crate) leaf: [u8; 32],
     pub(crate) allowed: bool,
+}
+
+impl First {
+    fn of(answered: &Answered) -> Self {
+        Self { index: answered.index, leaf: answered.leaf, allowed: answered.allowed }
+    }
 }
 
 /// Owned by the sequencer thread.
@@ -85,14 +94,14 @@ impl Prepare for Sequencing {
         let items = match self.completed(&control, draft, now_ms) {
             Ok(items) => items,
             Err(error) => {
-                tracing::error!(%error, "the manifest of an issuance could not be made");
+                tracing::error!(%error, "an entry that goes with a draft could not be made");
                 return Reply::Stale;
             }
         };
         let first = control.size;
         let mut leaves = Vec::with_capacity(items.len());
         for item in items {
-            leaves.push(write(&mut control, item, now_ms, leaves.last().copied(), out));
+            leaves.push(write(&mut control, item, now_ms, &leaves, out));
         }
         Reply::Written(Written { first, leaves, receipts: Vec::new() })
     }
@@ -115,26 +124,29 @@ impl Sequencing {
         }
     }
 
-    /// The entries of a draft. An issuance run ends where it begins, and its manifest names leaves that are known only
-    /// here.
+    /// The entries of a draft, with those that can be made only where the state is known: the manifest of an issuance,
+    /// and what is different about a server.
     fn completed(&self, control: &Control, draft: Draft, now_ms: u64) -> Result<Vec<Item>, RecorderError> {
         let mut items = draft.items;
-        if !matches!(draft.guard, Guard::Issues(_)) {
-            return Ok(items);
-        }
-        let (mut count, mut last) = (0, control.log_id);
-        let mut previous = None;
-        for item in &items {
-            last = item.entry(now_ms, count, last, previous).leaf_hash();
-            previous = Some(last);
-            count += 1;
-        }
-        let run = items.first().map(|item| item.run).unwrap_or_default();
-        let manifest =
-            Manifest { streams: vec![(0, control::Head { count, last })], ..Manifest::new("issued") };
         // a log that was just made got its id after this sealer
         let sealer = Sealer { log_id: control.log_id, ..self.sealer.clone() };
-        items.push(sealer.item(Kind::RunEnded, Place::log(run, 0), manifest.fields())?);
+        let more = match draft.guard {
+            Guard::Decides { retry_of: Some((decision, what)), .. } => {
+                // known only here: the outcome may have been in the queue when the attempt was prepared
+                let run = items.first().and_then(|item| control.run(&item.run));
+                let outcome = run.and_then(|run| run.followed(decision, &what)).map(|ended| ended.leaf);
+                for (item, leaf) in items.iter_mut().zip(outcome) {
+                    item.causes.push(CauseRef::Leaf(leaf));
+                }
+                Vec::new()
+            }
+            Guard::Issues(_) => vec![issued(&sealer, control, &items, now_ms)?],
+            Guard::NewRun { .. } | Guard::Joins { .. } | Guard::Tells { .. } => {
+                definitions::changes(&sealer, control, items.first())?
+            }
+            _ => Vec::new(),
+        };
+        items.extend(more);
         Ok(items)
     }
 
@@ -162,7 +174,7 @@ impl Sequencing {
         let sealer = Sealer { log_id: control.log_id, ..self.sealer.clone() };
         match sealer.item(Kind::ClockAdjusted, Place::LOG, fields) {
             // this entry alone may carry a time below the last one
-            Ok(item) => drop(write(control, item, wall, None, out)),
+            Ok(item) => drop(write(control, item, wall, &[], out)),
             Err(error) => tracing::error!(%error, "a moved clock could not be recorded"),
         }
     }
@@ -175,16 +187,29 @@ impl Drop for Sequencing {
     }
 }
 
-/// Gives an item its place in the log and in the state.
+/// The manifest of a run that ends where it begins: it names leaves that are known only when they are sequenced.
+fn issued(sealer: &Sealer, control: &Control, items: &[Item], now_ms: u64) -> Result<Item, RecorderError> {
+    let mut leaves = Vec::with_capacity(items.len());
+    for (seq, item) in (0..).zip(items) {
+        let prev = leaves.last().copied().unwrap_or(control.log_id);
+        leaves.push(item.entry(now_ms, seq, prev, &leaves).leaf_hash());
+    }
+    let run = items.first().map(|item| item.run).unwrap_or_default();
+    let head = Head { count: leaves.len() as u64, last: leaves.last().copied().unwrap_or(control.log_id) };
+    let manifest = Manifest { streams: vec![(0, head)], ..Manifest::new("issued") };
+    sealer.item(Kind::RunEnded, Place::log(run, 0), manifest.fields())
+}
+
+/// Gives an item its place in the log and in the state; `before` are the items of its draft that have theirs.
 fn write(
     control: &mut Control,
     item: Item,
     now_ms: u64,
-    previous: Option<[u8; 32]>,
+    before: &[[u8; 32]],
     out: &mut Vec<NewEntry>,
 ) -> [u8; 32] {
     let head = control.head(&item.run, item.stream);
-    let entry = item.entry(now_ms, head.count, control.prev(&item.run, item.stream), previous);
+    let entry = item.entry(now_ms, head.count, control.prev(&item.run, item.stream), before);
     let bytes = entry.encode();
     let leaf = evidence::entry::leaf_hash(&bytes);
     control.apply(control.size, &entry, leaf, item.change);
@@ -229,20 +254,26 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
             has_room(control, run, draft, now_ms)
         }
         Guard::RunOpen => has_stream(run, item),
-        Guard::Decides { log_index, policy, act_id, asked, uses } => {
+        Guard::Tells { server } => {
+            has_stream(run, item)?;
+            let wraps = run.and_then(|run| run.servers.get(&item.stream));
+            fresh(wraps.is_some_and(|wraps| wraps.server == *server))
+        }
+        Guard::Decides { log_index, policy, act_id, asked, retry_of, server, uses } => {
             let run = open(run)?;
-            repeated(run, act_id, asked)?;
+            repeated(run, act_id, asked, retry_of.as_ref())?;
             fresh(control.log_index == *log_index && run.open.len() < OPEN_ACTS_MAX)?;
             fresh(control.policy.as_ref().is_some_and(|(digest, _)| digest == policy))?;
+            fresh(run.servers.get(&item.stream) == server.as_ref())?;
             unused(control, uses.as_ref())?;
             in_time(item, now_ms)
         }
-        Guard::Abandons { act_id } => {
+        Guard::Abandons { decision } => {
             let run = run.ok_or(Reply::Gone)?;
-            if run.open.contains_key(act_id) { Ok(()) } else { Err(Reply::Late) }
+            if run.open.contains_key(decision) { Ok(()) } else { Err(Reply::Late) }
         }
-        Guard::Finishes { act_id, event } => finishes(run.ok_or(Reply::Gone)?, act_id, event),
-        Guard::Late { act_id, event, stream } => late(run.ok_or(Reply::Gone)?, act_id, event, *stream),
+        Guard::Finishes { decision, event } => finishes(run.ok_or(Reply::Gone)?, *decision, event),
+        Guard::Late { decision, event, stream } => late(run.ok_or(Reply::Gone)?, *decision, event, *stream),
         Guard::Ends { streams } => {
             let run = open(run)?;
             let stands = run.streams.iter().map(|(stream, head)| (*stream, head.count));
@@ -275,7 +306,7 @@ fn stands(control: &Control, ground: &Ground) -> bool {
     let task = ground.task.as_ref().and_then(|task| control.tasks.get(task));
     control.log_index == ground.log_index
         && task.is_none_or(|task| task.txn == ground.txn)
-        && is_alias_free(control, &ground.txn, &ground.alias, &ground.command)
+        && is_alias_free(control, &ground.txn, &ground.server, &ground.command)
 }
 
 /// A parent announces only while it is open: afterwards nothing can be added to what its manifest lists.
@@ -303,29 +334,36 @@ fn has_room(control: &Control, run: Option<&Run>, draft: &Draft, now_ms: u64) ->
     full("bound keys", links(draft).all(|(_, key)| control.windows.has_room(key, now_s)))
 }
 
-/// The same question with the same proof again is a retry; anything else for a decided act is not, and neither is a
-/// question whose act has ended.
-fn repeated(run: &Run, act_id: &str, asked: &[u8; 32]) -> Result<(), Reply> {
-    let Some(answered) = run.answered(act_id) else { return Ok(()) };
-    if answered.allowed && answered.finished.is_some() {
-        return Err(Reply::Replayed(Reason::new(
-            "act-finished",
-            "pop-replayed",
-            "this act was decided before and has its outcome",
-        )));
+/// The same question with the same proof again is answered as it was; anything else for a decided act is not, and
+/// neither is a question whose attempt has ended. A further attempt may follow the one that left the act to be tried
+/// again: so no two attempts at an act are open together, and each has its own outcome.
+fn repeated(
+    run: &Run,
+    act_id: &str,
+    asked: &[u8; 32],
+    retry_of: Option<&(u64, [u8; 32])>,
+) -> Result<(), Reply> {
+    if let Some(same) = run.attempts(act_id).find(|attempt| attempt.asked == *asked) {
+        return Err(if same.is_over() { decided_before(same) } else { Reply::Repeat(First::of(same)) });
     }
-    if answered.asked == *asked {
-        return Err(Reply::Repeat(First {
-            index: answered.index,
-            leaf: answered.leaf,
-            allowed: answered.allowed,
-        }));
+    if let Some((decision, what)) = retry_of {
+        run.followed(*decision, what).ok_or(Reply::NoRetry)?;
     }
-    Err(Reply::Replayed(Reason::new(
-        "act-decided",
-        "pop-replayed",
-        "this act was decided before, and not this question",
-    )))
+    match run.answered(act_id) {
+        Some(last) if !retry_of.is_some_and(|(decision, _)| run.continues(act_id, *decision)) => {
+            Err(decided_before(last))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn decided_before(attempt: &Answered) -> Reply {
+    let (code, text) = if attempt.is_over() {
+        ("act-finished", "this act was decided before and has its outcome")
+    } else {
+        ("act-decided", "this act was decided before, and not this question")
+    };
+    Reply::Replayed(Reason::new(code, "pop-replayed", text))
 }
 
 fn unused(control: &Control, accepted: Option<&(String, u64)>) -> Result<(), Reply> {
@@ -348,34 +386,31 @@ fn in_time(item: &Item, now_ms: u64) -> Result<(), Reply> {
     fresh(now_ms.abs_diff(decided_ms) <= DECISION_AGE_MAX_MS)
 }
 
-fn finishes(run: &Run, act_id: &str, event: &str) -> Result<(), Reply> {
-    if run.open.contains_key(act_id) {
+fn finishes(run: &Run, decision: u64, event: &str) -> Result<(), Reply> {
+    if run.open.contains_key(&decision) {
         return Ok(());
     }
-    let Some(answered) = run.answered(act_id) else { return Err(Reply::Gone) };
-    match &answered.finished {
-        Some((known, index)) if known == event => {
-            Err(Reply::Repeat(First { index: *index, leaf: answered.leaf, allowed: answered.allowed }))
+    let attempt = run.attempt(decision).ok_or(Reply::Gone)?;
+    match &attempt.ended {
+        Some(ended) if ended.event == event => {
+            Err(Reply::Repeat(First { index: ended.index, ..First::of(attempt) }))
         }
-        _ => late_repeated(run, act_id, event).and(Err(Reply::Late)),
+        _ => late_repeated(attempt, event).and(Err(Reply::Late)),
     }
 }
 
-fn late(run: &Run, act_id: &str, event: &str, stream: u64) -> Result<(), Reply> {
-    late_repeated(run, act_id, event)?;
-    let late = run.answered(act_id).map_or(0, |answered| answered.late.len());
-    if late >= LATE_MAX || run.streams.len() >= STREAMS_MAX {
+fn late(run: &Run, decision: u64, event: &str, stream: u64) -> Result<(), Reply> {
+    let attempt = run.attempt(decision).ok_or(Reply::Gone)?;
+    late_repeated(attempt, event)?;
+    if attempt.late.len() >= LATE_MAX || run.streams.len() >= STREAMS_MAX {
         return Err(Reply::Gone);
     }
     fresh(run.next_stream() == stream)
 }
 
-fn late_repeated(run: &Run, act_id: &str, event: &str) -> Result<(), Reply> {
-    let Some(answered) = run.answered(act_id) else { return Err(Reply::Gone) };
-    match answered.late.iter().find(|(known, _)| known == event) {
-        Some((_, index)) => {
-            Err(Reply::Repeat(First { index: *index, leaf: answered.leaf, allowed: answered.allowed }))
-        }
+fn late_repeated(attempt: &Answered, event: &str) -> Result<(), Reply> {
+    match attempt.late.iter().find(|(known, _)| known == event) {
+        Some((_, index)) => Err(Reply::Repeat(First { index: *index, ..First::of(attempt) })),
         None => Ok(()),
     }
 }

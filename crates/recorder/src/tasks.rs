@@ -7,7 +7,7 @@ use evidence::principal::{Holder, PrincipalKind};
 use identity::Identified;
 use serde_json::json;
 
-use crate::control::{Control, command_digest};
+use crate::control::Control;
 use crate::runs::{Client, OpenRun, RunPlace, Server};
 use crate::{Peer, Recorder, RecorderError};
 
@@ -101,19 +101,14 @@ fn inferred_holder(client: &Client, peer: Peer) -> String {
 
 /// A scope names tools by alias, so that in all runs of a task an alias must mean one command.
 fn check_alias(control: &Control, txn: &str, server: &Server) -> Result<(), RecorderError> {
-    if is_alias_free(control, txn, &server.alias, &command_of(server)) {
+    if is_alias_free(control, txn, &server.name(), &server.command_digest()) {
         return Ok(());
     }
     Err(RecorderError::AliasTaken(server.alias.clone()))
 }
 
-/// Digest of the command behind an alias.
-pub(crate) fn command_of(server: &Server) -> String {
-    command_digest(&json!({"command": server.command}))
-}
-
-/// Whether an alias stands for this command, or for none yet, in a task.
-pub(crate) fn is_alias_free(control: &Control, txn: &str, alias: &str, command: &str) -> bool {
+/// Whether a server's name stands for this command, or for none yet, in a task.
+pub(crate) fn is_alias_free(control: &Control, txn: &str, server: &str, command: &str) -> bool {
     let mut tasks = control.tasks.values().filter(|task| task.txn == txn);
-    tasks.all(|task| task.aliases.get(alias).is_none_or(|known| known == command))
+    tasks.all(|task| task.aliases.get(server).is_none_or(|known| known == command))
 }

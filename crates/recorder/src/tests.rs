@@ -2,8 +2,10 @@
 
 mod acts;
 mod attacks;
+mod attempts;
 mod audited;
 mod authority;
+mod defined;
 mod handover;
 mod hostile;
 mod issuing;
@@ -11,19 +13,23 @@ mod limits_hold;
 mod lives;
 mod making;
 mod ordered;
+mod pinned;
 mod presented;
 mod proofs;
 mod rebuilt;
+mod things;
 mod times;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use ed25519_dalek::SigningKey;
+use evidence::artifact::Artifacts;
 use evidence::delegation::{Pop, RootRequest, args_digest};
 use evidence::id::{self, Id};
 use evidence::jws::{self, Jwk};
 use evidence::principal::PrincipalKind;
+use evidence::tool::Scheme;
 use evidence::{Digest, Entry, FieldSet, Kind, Scope};
 use policy::PolicySet;
 use serde_json::{Value, json};
@@ -104,6 +110,7 @@ pub(crate) fn agent_key() -> SigningKey {
 pub(crate) fn open_fs() -> OpenRun {
     OpenRun {
         server: Server {
+            scheme: Scheme::Stdio,
             alias: "fs".into(),
             command: vec!["server-filesystem".into(), ".".into()],
             executable: None,
@@ -171,6 +178,9 @@ impl Bench {
             root_dir: Some("/work".into()),
             correlators: json!({}),
             enforcement_point: json!({"id": "test", "version": "0"}),
+            inputs: Artifacts::default(),
+            batch: None,
+            retry_of: None,
             malformed: None,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// An operation of the file system that failed.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot {doing} `{}`: {cause}", path.display())]
+#[error("cannot {doing} `{}`: {cause}{}", path.display(), advice(cause))]
 pub struct FileError {
     /// What was tried: `read`, `write`, `sync` …
     pub doing: &'static str,
@@ -27,6 +27,23 @@ impl FileError {
     pub(crate) fn is_disk_full(&self) -> bool {
         self.doing != "sync"
             && matches!(self.cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// What a person can do about what the operating system said, where that is known.
+fn advice(cause: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    match cause.kind() {
+        Kind::PermissionDenied => "; give it back to the user who runs the server (`chown`, `chmod u+rwX`)",
+        Kind::IsADirectory => {
+            "; this directory is in the place of a file: move it away, and restore the file if the next start asks for it"
+        }
+        Kind::NotADirectory => {
+            "; a file is in the place of a directory: move it away, and restore the directory from a backup"
+        }
+        Kind::ReadOnlyFilesystem => "; mount the file system writable",
+        Kind::StorageFull | Kind::QuotaExceeded => "; free some space",
+        _ => "",
     }
 }
 

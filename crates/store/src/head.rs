@@ -12,6 +12,10 @@ use crate::error::{Damage, FileError, ReadError};
 use crate::files::{self, PRIVATE, Writer};
 use crate::limits::MAX_SMALL_FILE_BYTES;
 
+/// What to do when the head is lost.
+pub(crate) const RESTORE: &str =
+    "restore it from a backup that is not older than the last checkpoint that anybody saw";
+
 const HEAD_MAGIC: [u8; 8] = *b"deedshd0";
 
 /// A committed state of the log.
@@ -71,9 +75,8 @@ pub(crate) fn load(path: &Path) -> Result<Head, ReadError> {
     let Some(bytes) = files::read_optional(path, MAX_SMALL_FILE_BYTES)? else {
         return Ok(Head::empty());
     };
-    let advice = "restore it from a backup that is not older than the last checkpoint that anybody saw";
     Ok(Head::decode(&bytes)
-        .ok_or_else(|| Damage::somewhere(path, "it is not a head, or its hash is wrong", advice))?)
+        .ok_or_else(|| Damage::somewhere(path, "it is not a head, or its hash is wrong", RESTORE))?)
 }
 
 /// Replaces the head if it still is what this process knows. Durable on return.

@@ -5,6 +5,7 @@
 //! erased one. A record that was erased stays so, whatever the journal still says.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,14 @@ pub enum KeySlot {
     Erased,
 }
 
+/// What to do when the table as a whole is lost.
+const RESTORE_ALL: &str =
+    "restore the key table from a backup and erase again what was erased since; nothing was changed";
+
+/// What to do when one record is: in an older table the newest keys are missing.
+const RESTORE_ONE: &str = "restore these 80 bytes from a backup of the key table, and not all of it where it is older \
+                           than this one; erase again what was erased since";
+
 /// The open table.
 #[derive(Debug)]
 pub(crate) struct KeyTable {
@@ -42,6 +51,27 @@ pub(crate) struct KeyTable {
 }
 
 impl KeyTable {
+    /// Refuses a table that is not, or no longer, that of a log with this many published entries. Its first and last
+    /// record stand for the others, which are checked as they are read: a log that went on with a wrong table would
+    /// write into it, and what it wrote would be lost when the right one is put back.
+    pub(crate) fn check(path: &Path, published: u64) -> Result<(), ReadError> {
+        let Some(last) = published.checked_sub(1) else { return Ok(()) };
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Damage::missing(path, RESTORE_ALL).into());
+            }
+            opened => opened.map_err(doing("open", path))?,
+        };
+        let table = Self { file, path: path.to_owned() };
+        let length = table.file.metadata().map_err(doing("read", path))?.len();
+        if length < published * to_u64(RECORD) {
+            let problem = format!("cut: it ends before the record of entry {last}");
+            return Err(Damage::that_is(path, problem, RESTORE_ALL).into());
+        }
+        table.read(0)?;
+        table.read(last).map(|_| ())
+    }
+
     /// Opens the table of a log, an empty one if there is none. The caller syncs the directory.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
         let file = File::options()
@@ -74,13 +104,12 @@ impl KeyTable {
     pub(crate) fn read(&self, index: u64) -> Result<KeySlot, ReadError> {
         let offset = index * to_u64(RECORD);
         let mut record = [0; RECORD];
-        let advice = "restore the key table from a backup and erase again what was erased since";
         if self.read_existing(&mut record, offset)? < RECORD {
             let problem = format!("missing the record of entry {index}: it ends before");
-            return Err(Damage::that_is(&self.path, problem, advice).into());
+            return Err(Damage::that_is(&self.path, problem, RESTORE_ALL).into());
         }
         Ok(decode(index, &record).ok_or_else(|| {
-            Damage::at(&self.path, offset, format!("the record of entry {index} is not valid"), advice)
+            Damage::at(&self.path, offset, format!("the record of entry {index} is not valid"), RESTORE_ONE)
         })?)
     }
 

@@ -45,3 +45,6 @@ pub(crate) const MAX_TILE_BYTES: u64 = 256 * 32;
 
 /// Longest of the small files (`head`, `LOCK`, `checkpoint`), bytes.
 pub(crate) const MAX_SMALL_FILE_BYTES: u64 = tlog::limits::MAX_NOTE_BYTES as u64;
+
+/// Most tiles that are compared with what lies below them to name a damaged one: those of a million entries.
+pub(crate) const CULPRIT_TILES_MAX: usize = 4_096;

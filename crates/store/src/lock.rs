@@ -36,8 +36,10 @@ impl Lock {
             .open(&path)
             .map_err(doing("open", &path))?;
         let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        let mut text = String::new();
-        let limited = file.by_ref().take(MAX_SMALL_FILE_BYTES).read_to_string(&mut text);
+        let mut bytes = Vec::new();
+        let limited = file.by_ref().take(MAX_SMALL_FILE_BYTES).read_to_end(&mut bytes);
+        // what is no text holds no epoch
+        let text = String::from_utf8_lossy(&bytes);
         match locked {
             Ok(()) => limited.map_err(doing("read", &path))?,
             Err(Errno::WOULDBLOCK) => {
@@ -112,8 +114,10 @@ mod tests {
     #[test]
     fn a_lock_file_without_an_epoch_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("LOCK"), "epoch twelve pid 1\n").unwrap();
-        let refused = Lock::take(dir.path()).map(|_| ()).unwrap_err();
-        assert!(matches!(refused, OpenError::Damaged(_)), "{refused}");
+        for content in [b"epoch twelve pid 1\n".as_slice(), b"\xff\x00\n"] {
+            std::fs::write(dir.path().join("LOCK"), content).unwrap();
+            let refused = Lock::take(dir.path()).map(|_| ()).unwrap_err();
+            assert!(matches!(refused, OpenError::Damaged(_)), "{refused}");
+        }
     }
 }

@@ -148,7 +148,10 @@ impl Reader {
         let path = tlog::proof::inclusion_proof(index, size, &mut |tile| tiles.read(tile, published))
             .map_err(|error| tiles.failed(error))?;
         verify_inclusion(index, size, &tiles.leaf(index, published)?, &path, &root).map_err(|_| {
-            tiles.contradiction(&format!("the tiles of entry {index} do not lead to the signed root"))
+            tiles.contradiction(
+                published,
+                &format!("the tiles of entry {index} do not lead to the signed root"),
+            )
         })?;
         Ok(path)
     }
@@ -161,9 +164,10 @@ impl Reader {
         }
         let (old_root, new_root) = (self.root(old)?, self.root(new)?);
         let tiles = &self.shared.tiles;
-        let path = tiles.consistency(old, new, self.published_size())?;
+        let published = self.published_size();
+        let path = tiles.consistency(old, new, published)?;
         verify_consistency(old, &old_root, new, &new_root, &path).map_err(|_| {
-            tiles.contradiction(&format!("the tiles of size {new} do not extend those of {old}"))
+            tiles.contradiction(published, &format!("the tiles of size {new} do not extend those of {old}"))
         })?;
         Ok(path)
     }

@@ -76,7 +76,8 @@ pub(crate) fn recover(config: Config) -> Result<Parts, OpenError> {
     let head = head::load(&head_path(&dir))?;
     let published = check_published(&dir, &tiles, &head, &key)?;
     let found = scan(&journal, &config.origin, &head, &tiles)?;
-    check_not_rolled_back(&dir, found.as_ref(), &head)?;
+    check_not_rolled_back(&dir, &journal, found.as_ref(), &head)?;
+    KeyTable::check(&dir.join("keys"), head.size)?;
 
     // From here on files are changed, and a crash at any point leaves a directory that recovers again.
     let epoch = lock.begin_epoch(found.as_ref().map_or(0, |scan| scan.epoch).max(head.epoch))?;
@@ -111,12 +112,11 @@ fn check_published(
 ) -> Result<Option<Published>, OpenError> {
     let path = newest_checkpoint_path(dir);
     let wrong = |problem: String| {
-        let advice =
-            "restore it from `checkpoints/` or a mirror; if the log key was changed, restore the key";
+        let advice = "restore it from `checkpoints/` or a mirror; if the log key (`keys/log.key`) was changed, restore that";
         Err(Damage::somewhere(&path, problem, advice).into())
     };
     if tiles.root(head.size)? != head.root {
-        return Err(tiles.contradiction("the tiles do not lead to the root in `head`").into());
+        return Err(tiles.contradiction(head.size, "the tiles do not lead to the root in `head`").into());
     }
     let Some(note) = files::read_optional(&path, MAX_SMALL_FILE_BYTES)? else {
         return Ok(None);
@@ -132,6 +132,9 @@ fn check_published(
     if checkpoint.origin != key.name() {
         return Err(OpenError::OtherLog { path, origin: key.name().to_owned() });
     }
+    if *head == Head::empty() && !head_path(dir).exists() {
+        return Err(Damage::missing(&head_path(dir), head::RESTORE).into());
+    }
     if checkpoint.size > head.size {
         return Err(OpenError::RolledBack { path, committed: checkpoint.size, found: head.size });
     }
@@ -143,10 +146,19 @@ fn check_published(
 }
 
 /// Refuses a journal that ends before what was committed.
-fn check_not_rolled_back(dir: &Path, found: Option<&Scan>, head: &Head) -> Result<(), OpenError> {
+fn check_not_rolled_back(
+    dir: &Path,
+    journal: &Path,
+    found: Option<&Scan>,
+    head: &Head,
+) -> Result<(), OpenError> {
     let size = found.map_or(0, |scan| scan.range.size());
     if size >= head.size {
         return Ok(());
+    }
+    if found.is_none() {
+        let problem = format!("missing all its segments, and {} entries are committed to", head.size);
+        return Err(Damage::that_is(journal, problem, RESTORE).into());
     }
     match found.filter(|scan| scan.tail != Tail::Clean).and_then(|scan| scan.segments.last().zip(Some(scan)))
     {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use tlog::limits::TILE_WIDTH;
 use tlog::proof::{GenerateError, ProofError, verify_consistency};
 use tlog::range::CompactRange;
-use tlog::tile::{TileId, decode_bundle, decode_tile, entries_path};
-use tlog::{Hash, leaf_hash};
+use tlog::tile::{TileId, decode_bundle, decode_tile, entries_path, tiles_between};
+use tlog::{Hash, leaf_hash, root_of};
 
 use crate::bytes::{to_u64, to_usize};
 use crate::error::{Damage, ReadError};
 use crate::files;
-use crate::limits::{MAX_ENTRY_BUNDLE_BYTES, MAX_TILE_BYTES};
+use crate::limits::{CULPRIT_TILES_MAX, MAX_ENTRY_BUNDLE_BYTES, MAX_TILE_BYTES};
 
 /// What to do when a public file is damaged.
 const ADVICE: &str =
@@ -95,9 +95,10 @@ impl Tiles {
             .map_err(|error| self.failed(error))?;
         let path = self.consistency(size, published, published)?;
         verify_consistency(size, &range.root(), published, root, &path).map_err(|_| {
-            self.contradiction(&format!(
-                "the tiles of size {size} do not lead to the root of size {published}"
-            ))
+            self.contradiction(
+                published,
+                &format!("the tiles of size {size} do not lead to the root of size {published}"),
+            )
         })?;
         Ok(range)
     }
@@ -116,14 +117,48 @@ impl Tiles {
             GenerateError::Range(ProofError::Range { start, size, .. }) => {
                 ReadError::NoProof { from: start, size }
             }
-            other => self.contradiction(&other.to_string()),
+            other => Damage::that_is(&self.log.join("tile"), format!("inconsistent: {other}"), ADVICE).into(),
         }
     }
 
-    /// Tiles that do not lead to the root they should: one of them is damaged, which one is not known.
-    pub(crate) fn contradiction(&self, problem: &str) -> ReadError {
-        let problem = format!("inconsistent: {problem}, so one of its tiles is damaged");
-        Damage::that_is(&self.log.join("tile"), problem, ADVICE).into()
+    /// Tiles of the published size that do not lead to the root they should: names the first that is not what the
+    /// tiles or entries below it make, where there is one.
+    pub(crate) fn contradiction(&self, published: u64, problem: &str) -> ReadError {
+        let tiles = tiles_between(0, published);
+        let culprit = tiles.into_iter().take(CULPRIT_TILES_MAX).find(|tile| self.disagrees(*tile, published));
+        match culprit {
+            Some(tile) => self.damage(
+                &self.log.join(tile.path()),
+                None,
+                &format!("{problem}, and it is not what lies below it makes"),
+            ),
+            None => {
+                let problem = format!("inconsistent: {problem}, so one of its tiles is damaged");
+                Damage::that_is(&self.log.join("tile"), problem, ADVICE).into()
+            }
+        }
+    }
+
+    /// Whether a tile is another than the one that the entries or tiles below it make. What cannot be read does not
+    /// say so.
+    fn disagrees(&self, tile: TileId, published: u64) -> bool {
+        let stored = self.read(tile, published).ok();
+        stored.zip(self.below(tile, published)).is_some_and(|(stored, made)| stored != made.as_flattened())
+    }
+
+    /// The hashes of a tile, made from what is below it.
+    fn below(&self, tile: TileId, published: u64) -> Option<Vec<Hash>> {
+        let Some(level) = tile.level.checked_sub(1) else {
+            let path = self.log.join(entries_path(tile.index, tile.width));
+            let bytes = files::read_needed(&path, MAX_ENTRY_BUNDLE_BYTES, ADVICE).ok()?;
+            return Some(decode_bundle(&bytes, tile.width).ok()?.into_iter().map(leaf_hash).collect());
+        };
+        let first = tile.index * BUNDLE;
+        let root = |index| {
+            let below = self.read(TileId { level, index, width: TILE_WIDTH }, published).ok()?;
+            Some(root_of(below.as_chunks().0))
+        };
+        (first..first + u64::from(tile.width)).map(root).collect()
     }
 
     fn damage(&self, path: &Path, offset: Option<u64>, problem: &impl ToString) -> ReadError {

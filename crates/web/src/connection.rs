@@ -36,16 +36,25 @@ struct Server {
     limits: Limits,
     shutdown: Shutdown,
     own_uid: u32,
+    /// Other users who are served.
+    peers: Vec<u32>,
     served: Arc<Semaphore>,
     refused: Arc<Semaphore>,
 }
 
-/// Serves the socket until the shutdown begins; then accepts nothing more, lets requests under way end within
-/// [`Limits::drain`], and drops what is left.
-pub async fn serve_unix(listener: UnixListener, router: Router, limits: Limits, shutdown: Shutdown) {
+/// Serves the processes of the own user, and of the users in `peers` (user ids), until the shutdown begins; then
+/// accepts nothing more, lets requests under way end within [`Limits::drain`], and drops what is left.
+pub async fn serve_unix(
+    listener: UnixListener,
+    router: Router,
+    peers: Vec<u32>,
+    limits: Limits,
+    shutdown: Shutdown,
+) {
     let server = Arc::new(Server {
         router: TowerToHyperService::new(router),
         own_uid: rustix::process::geteuid().as_raw(),
+        peers,
         served: Arc::new(Semaphore::new(limits.connections)),
         refused: Arc::new(Semaphore::new(REFUSED_CONNECTIONS_MAX)),
         limits,
@@ -121,7 +130,7 @@ async fn serve(stream: UnixStream, server: Arc<Server>) {
 impl Server {
     /// A place for a connection, or why there is none.
     fn admit(&self, peer: Peer) -> Result<OwnedSemaphorePermit, Problem> {
-        may_connect(peer, self.own_uid)?;
+        may_connect(peer, self.own_uid, &self.peers)?;
         Arc::clone(&self.served).try_acquire_owned().map_err(|_| {
             let text = format!(
                 "the server has its limit of {} connections: close some, or try again in a moment",
@@ -159,14 +168,21 @@ impl Server {
     }
 }
 
-/// Only the user that the server runs as is served: the socket's mode says the same, and this holds where the socket
-/// was opened up or handed on.
-fn may_connect(peer: Peer, own_uid: u32) -> Result<(), Problem> {
-    if peer.uid == own_uid {
+/// Only the user that the server runs as is served, and those it was told to serve: the socket's mode says nearly the
+/// same, and this holds where the socket was opened up or handed on.
+fn may_connect(peer: Peer, own_uid: u32, peers: &[u32]) -> Result<(), Problem> {
+    if peer.uid == own_uid || peers.contains(&peer.uid) {
         return Ok(());
     }
-    let text =
-        format!("this server serves the user id {own_uid} alone, not {}: start one of your own", peer.uid);
+    let text = if peers.is_empty() {
+        format!("this server serves the user id {own_uid} alone, not {}: start one of your own", peer.uid)
+    } else {
+        format!(
+            "this server does not serve the user id {}: ask whoever keeps it to put it into `peers` of its \
+             configuration",
+            peer.uid
+        )
+    };
     Err(Problem::new(Code::PeerRefused, text))
 }
 
@@ -210,11 +226,25 @@ mod tests {
     #[test]
     fn another_user_is_refused_and_root_is_another_user() {
         let peer = |uid| Peer { uid, pid: Some(7) };
-        assert_eq!(may_connect(peer(1000), 1000), Ok(()));
+        assert_eq!(may_connect(peer(1000), 1000, &[]), Ok(()));
         for (uid, own) in [(1001, 1000), (0, 1000), (1000, 0)] {
-            let problem = may_connect(peer(uid), own).unwrap_err();
+            let problem = may_connect(peer(uid), own, &[]).unwrap_err();
             assert_eq!(problem.code, Code::PeerRefused);
             assert!(problem.detail.contains(&uid.to_string()), "{}", problem.detail);
         }
+    }
+
+    #[test]
+    fn of_other_users_those_named_are_served() {
+        let peer = |uid| Peer { uid, pid: Some(7) };
+        for uid in [900, 1000, 1001] {
+            assert_eq!(may_connect(peer(uid), 900, &[1000, 1001]), Ok(()));
+        }
+        let problem = may_connect(peer(0), 900, &[1000, 1001]).unwrap_err();
+        assert!(
+            problem.code == Code::PeerRefused && problem.detail.contains("`peers`"),
+            "{}",
+            problem.detail
+        );
     }
 }

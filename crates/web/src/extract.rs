@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
+use evidence::Digest;
+use evidence::artifact::Artifacts;
 use evidence::id::{self, Id};
 use recorder::Peer;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::problem::{Code, Problem};
@@ -46,12 +49,28 @@ pub(crate) fn id_member(name: &str, text: &str) -> Result<Id, Problem> {
 
 /// A digest string from outside.
 pub(crate) fn digest_member(name: &str, text: &str) -> Result<(), Problem> {
-    evidence::Digest::parse(text).map(drop).map_err(|error| Problem::member(name, error))
+    digest_of(name, text).map(drop)
 }
 
 /// A digest string that may be missing.
 pub(crate) fn digest_maybe(name: &str, text: Option<&str>) -> Result<(), Problem> {
     text.map_or(Ok(()), |text| digest_member(name, text))
+}
+
+/// A digest from outside.
+pub(crate) fn digest_of(name: &str, text: &str) -> Result<Digest, Problem> {
+    Digest::parse(text).map_err(|error| Problem::member(name, error))
+}
+
+/// A digest from outside that may be missing.
+pub(crate) fn digest_of_maybe(name: &str, text: Option<&str>) -> Result<Option<Digest>, Problem> {
+    text.map(|text| digest_of(name, text)).transpose()
+}
+
+/// Artifacts from outside: a list, or what stands for one, such as the format allows.
+pub(crate) fn artifacts(name: &str, told: &impl Serialize) -> Result<Artifacts, Problem> {
+    let told = serde_json::to_value(told).map_err(Problem::malformed)?;
+    Artifacts::from_json(&told).map_err(|error| Problem::member(name, error))
 }
 
 /// Reads a closed type from strict JSON: no name twice, no lone surrogates, bounded nesting.

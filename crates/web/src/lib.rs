@@ -9,6 +9,7 @@ mod arrival;
 mod connection;
 mod extract;
 pub mod limits;
+mod owners;
 mod problem;
 mod process;
 mod routes;

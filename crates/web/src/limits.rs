@@ -24,6 +24,8 @@ pub const FOLDED_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const PUBLISHED_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Streams whose enforcement point is remembered; the oldest is forgotten first.
 pub const POINTS_MAX: usize = 4_096;
+/// Runs whose user is remembered; the oldest is forgotten first.
+pub const OWNERS_MAX: usize = 16_384;
 /// Largest file of the published log: an entry bundle of 256 entries of 65,535 bytes.
 pub const LOG_FILE_MAX_BYTES: u64 = 256 * (2 + 65_535);
 

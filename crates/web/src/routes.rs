@@ -2,23 +2,27 @@
 
 mod actions;
 mod answers;
+mod definitions;
 mod delegations;
 mod holdings;
 mod log;
 mod orders;
 mod policy;
 mod principals;
+mod provenance;
 mod runs;
 mod server;
+mod withdrawals;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use capture::api::{API_HEADER, API_VERSION};
 
+use crate::owners::owned;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
@@ -35,7 +39,11 @@ pub fn router(state: AppState) -> Router {
         .route("/runs/{run}/actions", post(actions::begin))
         .route("/runs/{run}/actions/{act_id}/outcome", post(actions::finish))
         .route("/runs/{run}/observations", post(runs::observe))
+        .route("/runs/{run}/artifacts", post(runs::artifacts))
+        .route("/runs/{run}/definitions", post(definitions::tell))
         .route("/runs/{run}/gaps", post(runs::gap))
+        // all routes so far: what is written about a run is written by its owner
+        .route_layer(from_fn_with_state(state.clone(), owned))
         .route("/principals", post(principals::add).get(answers::principals))
         .route("/principals/{thumbprint}", delete(principals::retire))
         .route("/delegations", post(delegations::add).get(holdings::delegations))
@@ -44,8 +52,13 @@ pub fn router(state: AppState) -> Router {
         .route("/halts", post(orders::halt).get(orders::halts))
         .route("/halts/{index}", delete(orders::resume))
         .route("/policy", get(policy::show).post(policy::activate))
+        .route("/definitions", post(definitions::client_config).get(provenance::definitions))
+        .route("/withdrawals", post(withdrawals::add))
         .route("/status", get(answers::status))
         .route("/did", get(answers::did))
+        .route("/tasks", get(provenance::tasks))
+        .route("/trace", get(provenance::trace))
+        .route("/gaps", get(provenance::gaps))
         .route("/authority/{action}", get(answers::authority))
         .route("/allowed", get(holdings::allowed))
         .route("/identities", get(holdings::identities))

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::limits::{Limits, POINTS_MAX};
+use crate::owners::Owners;
 use crate::problem::{Code, Problem};
 
 /// Loads a policy directory and brings it into force. Given by the binary: nothing here knows what a policy is.
@@ -79,12 +80,13 @@ pub struct AppState(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     points: Mutex<Points>,
+    owners: Mutex<Owners>,
 }
 
 impl AppState {
     /// Of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared { parts, points: Mutex::default() }))
+        Self(Arc::new(Shared { parts, points: Mutex::default(), owners: Mutex::default() }))
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {
@@ -102,6 +104,11 @@ impl AppState {
     /// Now, ms.
     pub(crate) fn now_ms(&self) -> u64 {
         self.0.parts.clock.wall_ms()
+    }
+
+    /// Whether a run is this user's; see [`Owners::is_of`].
+    pub(crate) fn owns(&self, run: Id, uid: u32) -> bool {
+        self.0.owners.lock().unwrap_or_else(PoisonError::into_inner).is_of(run, uid)
     }
 
     pub(crate) fn remember_point(&self, run: Id, stream: u64, point: EnforcementPoint) {

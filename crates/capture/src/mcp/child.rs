@@ -7,6 +7,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::WrapError;
+use super::package::Started;
 use crate::limits::EXIT_WAIT;
 
 /// Starts the server with piped standard input and output; its standard error is ours, and its environment too but for
@@ -25,6 +26,12 @@ pub(crate) fn spawn(command: &[String], own_variables: &[String]) -> Result<Chil
         .kill_on_drop(true)
         .spawn()
         .map_err(|source| WrapError::Spawn { program, source })
+}
+
+/// What the server was started as. To be asked before its input is taken.
+pub(crate) fn started(child: &Child) -> Option<Started> {
+    let input = rustix::fs::fstat(child.stdin.as_ref()?).ok()?.st_ino;
+    Some(Started { pid: child.id()?, input: format!("pipe:[{input}]").into() })
 }
 
 /// Waits for the server, whose input is closed by now, to exit; then asks it to (SIGTERM); then ends it (SIGKILL).

@@ -1,126 +1,275 @@
-//! Digests of the tool definitions that the wrapped server has told its client.
+//! Digests of what the wrapped server has told its client that it offers: tools, resources, resource templates and
+//! prompts. What is new or different is told to the deeds server, in the order in which it was seen.
+//!
+//! A list may come in pages. It was seen whole if its pages followed each other from the first one, and only then is
+//! anything known to be gone from it.
 
-use std::collections::BTreeMap;
+mod tell;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use evidence::Digest;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
-use super::frame::Frame;
+use super::act::is_tool_name;
+use super::frame::{Frame, Id};
 use super::members::Members;
-use crate::limits::{DEFINITIONS_LISTED_MAX, DEFINITIONS_MAX};
+use crate::api::{Define, Defined};
+use crate::limits::{
+    DEFINITION_NAME_MAX, DEFINITIONS_BYTES_TOLD_MAX, DEFINITIONS_MAX, DEFINITIONS_QUEUE_MAX,
+    DEFINITIONS_TOLD_MAX,
+};
 
-/// Tool name to the digest of its definition's exact bytes.
+/// What the server offers, as far as it was seen.
 #[derive(Debug, Default)]
-pub(crate) struct Definitions(BTreeMap<String, String>);
+pub(crate) struct Definitions {
+    lists: BTreeMap<Defined, List>,
+    /// Requests for a list that are open: the digest of the cursor that they name.
+    asked: HashMap<Id, Option<Digest>>,
+    /// To be told, oldest first.
+    queue: VecDeque<Define>,
+    /// Whether somebody is telling.
+    telling: bool,
+}
+
+/// Name to the digest of the definition's exact bytes; nothing for one that was defined in two ways.
+type Names = BTreeMap<String, Option<Digest>>;
+
+#[derive(Debug, Default)]
+struct List {
+    known: BTreeMap<String, Digest>,
+    /// Pages since the first one, while they follow each other.
+    walk: Option<Walk>,
+    /// Whether all that is known was told.
+    is_told: bool,
+    /// Whether it was told, too, that there is nothing else.
+    is_told_whole: bool,
+}
+
+#[derive(Debug)]
+struct Walk {
+    names: Names,
+    /// The cursor of the next page.
+    expects: Option<Digest>,
+    /// More names than are kept.
+    overflown: bool,
+}
+
+/// What one page changes.
+#[derive(Debug, Default)]
+struct News {
+    names: BTreeMap<String, Digest>,
+    gone: Vec<String>,
+    whole: bool,
+}
 
 impl Definitions {
-    /// The digest under which a tool was last listed.
-    pub(crate) fn digest_of(&self, tool: &str) -> Option<String> {
-        self.0.get(tool).cloned()
+    /// The digest under which something was last listed.
+    pub(crate) fn digest_of(&self, list: Defined, name: &str) -> Option<String> {
+        self.lists.get(&list)?.known.get(name).map(Digest::to_string)
     }
 
-    /// Learns from the result of a `tools/list`. True when anything differs from what was known.
-    pub(crate) fn learn(&mut self, response: &Frame) -> bool {
-        let mut changed = false;
-        for (name, digest) in listed(response) {
-            let known = self.0.get(&name);
-            if known == digest.as_ref() || (known.is_none() && self.0.len() >= DEFINITIONS_MAX) {
-                continue;
+    /// The client asks for (a page of) a list.
+    pub(crate) fn ask(&mut self, id: &Id, request: &Frame) {
+        let cursor =
+            request.params().and_then(Members::of).and_then(|params| digest_of(params.get("cursor")));
+        self.asked.insert(id.clone(), cursor);
+    }
+
+    /// The server has answered it; nothing when it did so with an error.
+    pub(crate) fn answered(&mut self, id: &Id, list: Defined, response: Option<&Frame>) {
+        let Some(cursor) = self.asked.remove(id) else { return };
+        let Some(response) = response else { return };
+        let news = self.lists.entry(list).or_default().learn(list, cursor, response);
+        for message in news.messages(list, &response.digest()) {
+            if self.queue.len() < DEFINITIONS_QUEUE_MAX {
+                self.queue.push_back(message);
+            } else {
+                self.untold(list);
             }
-            changed = true;
-            match digest {
-                Some(digest) => self.0.insert(name, digest),
-                None => self.0.remove(&name),
-            };
         }
-        changed
     }
 
-    /// What is recorded of the whole set: count, digest of the map, and the map itself unless it is large.
-    pub(crate) fn payload(&self) -> Value {
-        let map = json!(self.0);
-        let digest = Digest::of(&evidence::json::jcs(&map)).to_string();
-        let mut payload = json!({"count": self.0.len(), "digest": digest});
-        if self.0.len() <= DEFINITIONS_LISTED_MAX
-            && let Some(members) = payload.as_object_mut()
-        {
-            members.insert("tools".into(), map);
-        }
-        payload
+    /// What was to be told of a list was not: it is told anew when the list comes again.
+    fn untold(&mut self, list: Defined) {
+        let list = self.lists.entry(list).or_default();
+        (list.is_told, list.is_told_whole) = (false, false);
     }
 }
 
-/// Each tool of a list with its digest; nothing for a name that the list defines twice, since client and server
-/// may then mean different definitions.
-fn listed(response: &Frame) -> BTreeMap<String, Option<String>> {
-    let tools = response.body().and_then(Members::of).and_then(|result| result.get("tools"));
-    let tools: Vec<&RawValue> = tools.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
-    let mut listed = BTreeMap::new();
-    for tool in tools {
-        let Some(name) = Members::of(tool.get()).and_then(|members| members.string("name")) else { continue };
-        if !super::tool_call::is_tool_name(&name) {
-            continue;
+impl List {
+    fn learn(&mut self, list: Defined, cursor: Option<Digest>, response: &Frame) -> News {
+        let result = response.body().and_then(Members::of);
+        let get = |name| result.as_ref().and_then(|result| result.get(name));
+        let page = listed(list, get(key(list)));
+        let next = digest_of(get("nextCursor").filter(|cursor| *cursor != "null"));
+        let (page, whole) = self.walk_on(cursor, page, next);
+        self.take(page, whole)
+    }
+
+    /// Adds a page to those before it. The page as it is to be taken, and the whole list once it was seen.
+    fn walk_on(
+        &mut self,
+        cursor: Option<Digest>,
+        page: Names,
+        next: Option<Digest>,
+    ) -> (Names, Option<Names>) {
+        let mut walk = match self.walk.take() {
+            Some(walk) if cursor.is_some() && walk.expects == cursor => walk,
+            _ if cursor.is_none() => Walk { names: Names::new(), expects: None, overflown: false },
+            _ => return (page, None),
+        };
+        let mut taken = Names::new();
+        for (name, digest) in page {
+            if !walk.names.contains_key(&name) && walk.names.len() >= DEFINITIONS_MAX {
+                walk.overflown = true;
+                continue;
+            }
+            // two pages may define one name in two ways, as one page may
+            let seen = walk.names.entry(name.clone()).or_insert(digest);
+            *seen = seen.filter(|seen| Some(*seen) == digest);
+            taken.insert(name, *seen);
         }
-        let digest = Digest::of(tool.get().as_bytes()).to_string();
-        listed
-            .entry(name)
-            .and_modify(|first: &mut Option<String>| *first = first.take().filter(|first| *first == digest))
-            .or_insert_with(|| Some(digest.clone()));
+        if next.is_some() {
+            self.walk = Some(Walk { expects: next, ..walk });
+            return (taken, None);
+        }
+        let whole = (!walk.overflown).then_some(walk.names);
+        (taken, whole)
+    }
+
+    fn take(&mut self, page: Names, whole: Option<Names>) -> News {
+        let mut news = News::default();
+        if !core::mem::replace(&mut self.is_told, true) {
+            news.names.clone_from(&self.known);
+        }
+        if let Some(whole) = &whole {
+            news.gone
+                .extend(self.known.extract_if(.., |name, _| !whole.contains_key(name)).map(|(name, _)| name));
+        }
+        for (name, digest) in page {
+            let known = self.known.get(&name).copied();
+            match digest {
+                Some(digest) if known == Some(digest) => {}
+                Some(_) if known.is_none() && self.known.len() >= DEFINITIONS_MAX => {}
+                Some(digest) => {
+                    self.known.insert(name.clone(), digest);
+                    news.names.insert(name, digest);
+                }
+                // client and server may mean different definitions: none is known
+                None => news.gone.extend(self.known.remove(&name).map(|_| name)),
+            }
+        }
+        for gone in &news.gone {
+            news.names.remove(gone);
+        }
+        let changed = !news.names.is_empty() || !news.gone.is_empty();
+        let is_certain = whole.is_some_and(|whole| whole.values().all(Option::is_some));
+        if is_certain && (changed || !self.is_told_whole) && fits(&self.known, &news.gone) {
+            news.names.clone_from(&self.known);
+            news.whole = true;
+        }
+        if news.whole || changed {
+            self.is_told_whole = news.whole;
+        }
+        news
+    }
+}
+
+impl News {
+    fn messages(self, list: Defined, frame_digest: &str) -> Vec<Define> {
+        let message = |names: BTreeMap<String, String>, gone, complete| Define {
+            stream: 0,
+            list,
+            names,
+            gone,
+            complete,
+            frame_digest: Some(frame_digest.to_owned()),
+        };
+        if self.whole {
+            let names = self.names.into_iter().map(|(name, digest)| (name, digest.to_string())).collect();
+            return vec![message(names, self.gone, true)];
+        }
+        let mut messages = Vec::new();
+        let (mut names, mut gone, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
+        let named = self.names.into_iter().map(|(name, digest)| (name, Some(digest)));
+        let all = named.chain(self.gone.into_iter().map(|name| (name, None)));
+        for (name, digest) in all {
+            let size = told_bytes(&name);
+            if names.len() + gone.len() >= DEFINITIONS_TOLD_MAX || bytes + size > DEFINITIONS_BYTES_TOLD_MAX {
+                messages.push(message(core::mem::take(&mut names), core::mem::take(&mut gone), false));
+                bytes = 0;
+            }
+            bytes += size;
+            match digest {
+                Some(digest) => drop(names.insert(name, digest.to_string())),
+                None => gone.push(name),
+            }
+        }
+        if !names.is_empty() || !gone.is_empty() {
+            messages.push(message(names, gone, false));
+        }
+        messages
+    }
+}
+
+/// Whether one message can tell them all.
+fn fits(known: &BTreeMap<String, Digest>, gone: &[String]) -> bool {
+    let bytes: usize = known.keys().chain(gone).map(|name| told_bytes(name)).sum();
+    known.len().max(gone.len()) <= DEFINITIONS_TOLD_MAX && bytes <= DEFINITIONS_BYTES_TOLD_MAX
+}
+
+/// What a name takes in a message, with its digest string: no less than where it is recorded.
+fn told_bytes(name: &str) -> usize {
+    evidence::json::jcs(&name.into()).len() + 80
+}
+
+/// The member of a result that holds the definitions.
+fn key(list: Defined) -> &'static str {
+    match list {
+        Defined::Tool => "tools",
+        Defined::Resource => "resources",
+        Defined::ResourceTemplate => "resourceTemplates",
+        Defined::Prompt => "prompts",
+        Defined::Server => "",
+    }
+}
+
+/// The member of a definition that names it.
+fn name_key(list: Defined) -> &'static str {
+    match list {
+        Defined::Resource => "uri",
+        Defined::ResourceTemplate => "uriTemplate",
+        Defined::Tool | Defined::Prompt | Defined::Server => "name",
+    }
+}
+
+/// Each definition of a page with its digest.
+fn listed(list: Defined, items: Option<&str>) -> Names {
+    let items: Vec<&RawValue> = items.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
+    let mut listed = Names::new();
+    for item in items {
+        let name = Members::of(item.get()).and_then(|members| members.string(name_key(list)));
+        let Some(name) = name.filter(|name| is_name(list, name)) else { continue };
+        let digest = Some(Digest::of(item.get().as_bytes()));
+        let seen = listed.entry(name).or_insert(digest);
+        *seen = seen.filter(|seen| Some(*seen) == digest);
     }
     listed
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn list(tools: &str) -> Frame {
-        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":{tools}}}}}"#);
-        Frame::parse(text.into_bytes()).unwrap()
-    }
-
-    #[test]
-    fn the_digest_is_of_the_exact_bytes_of_the_definition() {
-        let mut definitions = Definitions::default();
-        assert!(definitions.learn(&list(r#"[ {"name": "a", "x":1.0} ,{"name":"b"}]"#)));
-        assert_eq!(definitions.digest_of("a"), Some(Digest::of(br#"{"name": "a", "x":1.0}"#).to_string()));
-        assert_eq!(definitions.digest_of("c"), None);
-        assert!(!definitions.learn(&list(r#"[{"name":"b"}]"#)));
-        assert!(definitions.learn(&list(r#"[{"name":"b","y":1}]"#)));
-        assert_eq!(definitions.payload()["count"], 2);
-    }
-
-    #[test]
-    fn a_name_defined_twice_in_one_list_is_unknown() {
-        let mut definitions = Definitions::default();
-        definitions.learn(&list(r#"[{"name":"a"}]"#));
-        assert!(definitions.learn(&list(r#"[{"name":"a","v":1},{"name":"a","v":2}]"#)));
-        assert_eq!(definitions.digest_of("a"), None);
-    }
-
-    #[test]
-    fn a_large_set_is_told_by_its_digest_alone() {
-        let payload = |count: usize| {
-            let tools: Vec<Value> = (0..count).map(|n| json!({"name": format!("t{n}")})).collect();
-            let mut definitions = Definitions::default();
-            definitions.learn(&list(&Value::from(tools).to_string()));
-            definitions.payload()
-        };
-        assert!(payload(DEFINITIONS_LISTED_MAX).get("tools").is_some());
-        assert!(payload(DEFINITIONS_LISTED_MAX + 1).get("tools").is_none());
-        assert_eq!(payload(DEFINITIONS_LISTED_MAX + 1)["count"], DEFINITIONS_LISTED_MAX + 1);
-    }
-
-    #[test]
-    fn odd_lists_are_ignored_and_their_number_is_limited() {
-        let mut definitions = Definitions::default();
-        for odd in ["{}", "7", r#"[7,{"name":7},{"name":"a/b"}]"#] {
-            assert!(!definitions.learn(&list(odd)), "{odd}");
-        }
-        let many: Vec<Value> = (0..=DEFINITIONS_MAX).map(|n| json!({"name": format!("t{n}")})).collect();
-        definitions.learn(&list(&Value::from(many).to_string()));
-        assert_eq!(definitions.payload()["count"], DEFINITIONS_MAX);
-        assert!(definitions.payload().get("tools").is_none());
+fn is_name(list: Defined, name: &str) -> bool {
+    match list {
+        Defined::Tool => is_tool_name(name),
+        _ => (1..=DEFINITION_NAME_MAX).contains(&name.len()),
     }
 }
+
+/// The digest of a cursor: it may be long, and is only compared.
+fn digest_of(cursor: Option<&str>) -> Option<Digest> {
+    let text: String = serde_json::from_str(cursor?).ok()?;
+    Some(Digest::of(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests;

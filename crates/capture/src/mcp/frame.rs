@@ -4,17 +4,22 @@
 //! names that differ in case alone, nesting over 64, batches, and a carriage return inside the frame, at which
 //! some servers end a line and would find a second, undecided message.
 
+mod batch;
 mod reader;
+mod scan;
 
 use core::fmt;
 use core::ops::Range;
+use core::str::Utf8Error;
 
 use evidence::Digest;
 use serde_json::Value;
 
 use super::members::Members;
-use crate::limits::{FRAME_MAX, ID_MAX, METHOD_MAX};
+use crate::limits::{FRAME_MAX, FRAME_SILENCE, ID_MAX, METHOD_MAX};
+pub(crate) use batch::{elements, is_batch};
 pub use reader::{Line, LineReader};
+pub use scan::{Scan, Skipped};
 
 /// A JSON-RPC id: an integer or a string, never null.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,6 +88,15 @@ pub enum Flaw {
     /// Longer than [`FRAME_MAX`].
     #[error("the message is longer than the {FRAME_MAX} bytes allowed")]
     TooLong,
+    /// Begun, and not gone on with.
+    #[error(
+        "a message was begun ({bytes} bytes) and nothing more of it came for {} s; it is not passed on",
+        FRAME_SILENCE.as_secs()
+    )]
+    Stalled {
+        /// Bytes of it so far.
+        bytes: u64,
+    },
     /// Not strict JSON.
     #[error("{0}")]
     NotJson(String),
@@ -132,7 +146,7 @@ impl Frame {
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
-                let flaw = Flaw::NotJson(format!("not acceptable JSON: {}", error.utf8_error()));
+                let flaw = not_utf8(&error.utf8_error());
                 return Err(Rejected { flaw, bytes: error.into_bytes() });
             }
         };
@@ -233,6 +247,10 @@ fn message(members: &Members<'_>) -> Result<Message, Flaw> {
         (false, false, true) if !has("params") => Ok(Message::Response { id: id.flatten(), is_error: true }),
         _ => Err(wrong("it is not exactly one request, notification or response")),
     }
+}
+
+fn not_utf8(error: &Utf8Error) -> Flaw {
+    Flaw::NotJson(format!("not acceptable JSON: {error}"))
 }
 
 fn wrong(why: &str) -> Flaw {

@@ -1,12 +1,14 @@
 //! Runs for keys that calls presented: one for each key with its task and holder, opened under the first chain that
 //! it shows, told of every further one, ended with the wrap or when another key needs the room.
 
+mod acts;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evidence::jws::Jwk;
 
-use super::acts::Acts;
+use self::acts::Acts;
 use super::presented::{Chain, Presented, Unfit};
 use crate::api::{self, OpenRun, Renew, Trigger};
 use crate::client::{Client, ClientError};

@@ -29,6 +29,11 @@ impl<'a> Members<'a> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
     }
 
+    /// Names and exact texts, as they were written.
+    pub(crate) fn into_pairs(self) -> impl Iterator<Item = (String, &'a str)> {
+        self.0.into_iter().map(|(name, value)| (name, value.get()))
+    }
+
     /// A member that differs from one of `names` in letter case alone. Some parsers match names without regard
     /// to case, so that such a frame would mean one thing here and another there.
     pub(crate) fn look_alike(&self, names: &[&str]) -> Option<&str> {

@@ -27,14 +27,18 @@ struct Call<P> {
     stage: Stage,
     /// Position in the order of cancellations.
     cancelled: Option<u64>,
-    /// Absent before the decision, and for a call that goes on undecided.
+    /// What was forwarded; absent before that, and once the answer has come.
     permit: Option<P>,
     sent_us: u64,
 }
 
 #[derive(Debug)]
 enum Slot<P> {
-    Passed { method: String },
+    Passed {
+        method: String,
+        /// Position in the order of cancellations.
+        cancelled: Option<u64>,
+    },
     Call(Call<P>),
 }
 
@@ -43,7 +47,7 @@ enum Slot<P> {
 pub(crate) enum NotOpened {
     /// Its id belongs to an open request.
     Duplicate,
-    /// [`OPEN_MAX`] requests are open.
+    /// As many requests are open as may be.
     Full,
 }
 
@@ -72,8 +76,8 @@ pub(crate) enum Forward {
 pub(crate) enum Answered<P> {
     /// A request that was passed on undecided by design.
     Passed { method: String },
-    /// A tool call.
-    Call { permit: Option<P>, cancelled: bool, sent_us: u64 },
+    /// A call that was forwarded.
+    Call { permit: P, cancelled: bool, sent_us: u64 },
     /// Nothing that the server was asked.
     Nothing,
 }
@@ -82,7 +86,7 @@ pub(crate) enum Answered<P> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unanswered<P> {
     pub(crate) id: Id,
-    /// Nothing for a request that passed, and for an undecided call.
+    /// Nothing for a request that passed.
     pub(crate) permit: Option<P>,
     /// Whether a byte of it may have reached the server.
     pub(crate) sent: bool,
@@ -90,24 +94,30 @@ pub(crate) struct Unanswered<P> {
     pub(crate) sent_us: u64,
 }
 
-/// The open requests of one client. `P` is the permit of a decided call, which must end in exactly one outcome.
+/// The open requests of one side. `P` holds the permit of a decided call, which must end in exactly one outcome.
 #[derive(Debug)]
 pub(crate) struct OpenRequests<P> {
     slots: HashMap<Id, Slot<P>>,
     cancellations: u64,
     closed: bool,
+    max: usize,
 }
 
 impl<P> Default for OpenRequests<P> {
     fn default() -> Self {
-        Self { slots: HashMap::new(), cancellations: 0, closed: false }
+        Self::with_max(OPEN_MAX)
     }
 }
 
 impl<P> OpenRequests<P> {
+    /// A table for so many requests at one time.
+    pub(crate) fn with_max(max: usize) -> Self {
+        Self { slots: HashMap::new(), cancellations: 0, closed: false, max }
+    }
+
     /// Opens a request that passes undecided.
     pub(crate) fn pass(&mut self, id: &Id, method: &str) -> Result<(), NotOpened> {
-        self.insert(id, Slot::Passed { method: method.to_owned() })
+        self.insert(id, Slot::Passed { method: method.to_owned(), cancelled: None })
     }
 
     /// Opens a tool call, whose decision is asked for next.
@@ -122,7 +132,7 @@ impl<P> OpenRequests<P> {
         if self.slots.contains_key(id) {
             return Err(NotOpened::Duplicate);
         }
-        if self.slots.len() >= OPEN_MAX {
+        if self.slots.len() >= self.max {
             return Err(NotOpened::Full);
         }
         self.slots.insert(id.clone(), slot);
@@ -131,14 +141,15 @@ impl<P> OpenRequests<P> {
 
     /// The client takes a request back.
     pub(crate) fn cancel(&mut self, id: &Id) -> Cancel {
-        let order = self.cancellations;
-        let Some(call) = self.call_mut(id) else { return Cancel::Pass };
-        if call.stage == Stage::Answering {
-            return Cancel::Pass;
-        }
-        let held = call.stage == Stage::Deciding;
-        if call.cancelled.is_none() {
-            call.cancelled = Some(order);
+        let (cancelled, held) = match self.slots.get_mut(id) {
+            Some(Slot::Passed { cancelled, .. }) => (cancelled, false),
+            Some(Slot::Call(call)) if call.stage != Stage::Answering => {
+                (&mut call.cancelled, call.stage == Stage::Deciding)
+            }
+            _ => return Cancel::Pass,
+        };
+        if cancelled.is_none() {
+            *cancelled = Some(self.cancellations);
             self.cancellations += 1;
         }
         if held { Cancel::Held } else { Cancel::Pass }
@@ -150,12 +161,12 @@ impl<P> OpenRequests<P> {
     }
 
     /// The call may go as far as the decision is concerned. Anything but [`Forward::Go`] ends it here.
-    pub(crate) fn forward(&mut self, id: &Id, permit: Option<P>) -> Forward {
+    pub(crate) fn forward(&mut self, id: &Id, permit: P) -> Forward {
         let closed = self.closed;
         let Some(call) = self.call_mut(id) else { return Forward::Closed };
         if call.cancelled.is_none() && !closed {
             call.stage = Stage::Queued;
-            call.permit = permit;
+            call.permit = Some(permit);
             return Forward::Go;
         }
         let was_cancelled = call.cancelled.is_some();
@@ -186,12 +197,13 @@ impl<P> OpenRequests<P> {
     pub(crate) fn answered(&mut self, id: &Id) -> Answered<P> {
         match self.slots.get_mut(id) {
             Some(Slot::Call(call)) if call.stage == Stage::Sent => {
+                // what was sent was forwarded with it
+                let Some(permit) = call.permit.take() else { return Answered::Nothing };
                 call.stage = Stage::Answering;
-                let (permit, cancelled) = (call.permit.take(), call.cancelled.is_some());
-                Answered::Call { permit, cancelled, sent_us: call.sent_us }
+                Answered::Call { permit, cancelled: call.cancelled.is_some(), sent_us: call.sent_us }
             }
             Some(Slot::Passed { .. }) => match self.slots.remove(id) {
-                Some(Slot::Passed { method }) => Answered::Passed { method },
+                Some(Slot::Passed { method, .. }) => Answered::Passed { method },
                 _ => Answered::Nothing,
             },
             _ => Answered::Nothing,
@@ -203,11 +215,20 @@ impl<P> OpenRequests<P> {
         self.slots.remove(id);
     }
 
-    /// Gives up waiting for an answer to the call that was cancelled first, to make room.
+    /// The peer takes back a request that passed and that it would answer only at its end. True if there is one.
+    pub(crate) fn withdrawn(&mut self, id: &Id, method: &str) -> bool {
+        let is_one =
+            matches!(self.slots.get(id), Some(Slot::Passed { method: passed, .. }) if passed == method);
+        is_one && self.slots.remove(id).is_some()
+    }
+
+    /// Gives up waiting for an answer to the request that was cancelled first, to make room.
     pub(crate) fn give_up_cancelled(&mut self) -> Option<Unanswered<P>> {
         let waiting = |slot: &Slot<P>| match slot {
-            Slot::Call(Call { stage: Stage::Sent, cancelled, .. }) => *cancelled,
-            _ => None,
+            Slot::Call(Call { stage: Stage::Sent, cancelled, .. }) | Slot::Passed { cancelled, .. } => {
+                *cancelled
+            }
+            Slot::Call(_) => None,
         };
         let (_, id) = self.slots.iter().filter_map(|(id, slot)| Some((waiting(slot)?, id))).min()?;
         let id = id.clone();
@@ -235,7 +256,9 @@ impl<P> OpenRequests<P> {
 
 fn unanswered<P>(id: Id, slot: Slot<P>) -> Unanswered<P> {
     match slot {
-        Slot::Passed { .. } => Unanswered { id, permit: None, sent: true, cancelled: false, sent_us: 0 },
+        Slot::Passed { cancelled, .. } => {
+            Unanswered { id, permit: None, sent: true, cancelled: cancelled.is_some(), sent_us: 0 }
+        }
         Slot::Call(call) => Unanswered {
             id,
             sent: call.stage != Stage::Queued,
@@ -262,7 +285,7 @@ mod tests {
 
     fn sent(open: &mut OpenRequests, n: i64) {
         open.call(&id(n)).unwrap();
-        assert_eq!(open.forward(&id(n), Some(permit())), Forward::Go);
+        assert_eq!(open.forward(&id(n), permit()), Forward::Go);
         open.sending(&id(n), 5);
     }
 
@@ -271,10 +294,7 @@ mod tests {
         let mut open = OpenRequests::default();
         sent(&mut open, 1);
         assert_eq!(open.call(&id(1)), Err(NotOpened::Duplicate));
-        assert_eq!(
-            open.answered(&id(1)),
-            Answered::Call { permit: Some(permit()), cancelled: false, sent_us: 5 }
-        );
+        assert_eq!(open.answered(&id(1)), Answered::Call { permit: permit(), cancelled: false, sent_us: 5 });
         assert_eq!(open.answered(&id(1)), Answered::Nothing);
         assert_eq!(open.pass(&id(1), "ping"), Err(NotOpened::Duplicate));
         open.relayed(&id(1));
@@ -288,7 +308,7 @@ mod tests {
         let mut open = OpenRequests::default();
         open.call(&id(1)).unwrap();
         assert_eq!(open.answered(&id(1)), Answered::Nothing);
-        open.forward(&id(1), Some(permit()));
+        open.forward(&id(1), permit());
         assert_eq!(open.answered(&id(1)), Answered::Nothing);
         open.sending(&id(1), 1);
         assert!(matches!(open.answered(&id(1)), Answered::Call { .. }));
@@ -299,7 +319,7 @@ mod tests {
         let mut open = OpenRequests::default();
         open.call(&id(1)).unwrap();
         assert_eq!(open.cancel(&id(1)), Cancel::Held);
-        assert_eq!(open.forward(&id(1), Some(permit())), Forward::Cancelled);
+        assert_eq!(open.forward(&id(1), permit()), Forward::Cancelled);
         open.call(&id(1)).unwrap();
         assert_eq!(open.cancel(&id(1)), Cancel::Held);
         assert!(!open.refused(&id(1)));
@@ -334,12 +354,28 @@ mod tests {
     }
 
     #[test]
+    fn what_passed_makes_room_too_once_it_is_taken_back() {
+        let mut open = OpenRequests::default();
+        for n in 0..i64::try_from(OPEN_MAX).unwrap() {
+            open.pass(&id(n), "subscriptions/listen").unwrap();
+        }
+        assert_eq!(open.cancel(&id(4)), Cancel::Pass);
+        let ended = open.give_up_cancelled().unwrap();
+        assert_eq!((ended.id, ended.cancelled, ended.permit), (id(4), true, None));
+        assert!(!open.withdrawn(&id(5), "ping"));
+        assert!(open.withdrawn(&id(5), "subscriptions/listen"));
+        assert!(!open.withdrawn(&id(5), "subscriptions/listen"));
+        sent(&mut open, 5);
+        assert!(!open.withdrawn(&id(5), "tools/call"), "a call ends by its answer");
+    }
+
+    #[test]
     fn closing_tells_sent_from_queued_and_leaves_the_undecided_to_their_decision() {
         let mut open = OpenRequests::default();
         open.pass(&id(0), "tools/list").unwrap();
         open.call(&id(1)).unwrap();
         open.call(&id(2)).unwrap();
-        open.forward(&id(2), Some(permit()));
+        open.forward(&id(2), permit());
         sent(&mut open, 3);
         sent(&mut open, 4);
         open.unsent(&id(4));
@@ -348,7 +384,7 @@ mod tests {
         let mut ended: Vec<_> = open.close().into_iter().map(|ended| (ended.id, ended.sent)).collect();
         ended.sort();
         assert_eq!(ended, [(id(0), true), (id(2), false), (id(3), true), (id(4), false)]);
-        assert_eq!(open.forward(&id(1), Some(permit())), Forward::Closed);
+        assert_eq!(open.forward(&id(1), permit()), Forward::Closed);
         assert_eq!(open.close(), []);
     }
 }

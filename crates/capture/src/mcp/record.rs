@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::frame::Frame;
 use super::proxy::{Proxy, shown};
@@ -67,19 +67,6 @@ impl Proxy {
         });
     }
 
-    /// Records a frame that is dropped without an answer. Never waits: when too many are on their way, it is
-    /// only counted.
-    pub(super) fn drop_frame(self: &Arc<Self>, seen: Seen) {
-        let Ok(turn) = Arc::clone(&self.observing).try_acquire_owned() else {
-            return self.run.miss(Missed::Frame, seen.frame_digest.as_deref());
-        };
-        let proxy = Arc::clone(self);
-        self.replies.spawn(async move {
-            proxy.record(&seen).await;
-            drop(turn);
-        });
-    }
-
     /// Records a frame; the sentence says where.
     pub(super) async fn record(&self, seen: &Seen) -> String {
         match self.run.observe(seen.observation()).await {
@@ -90,25 +77,5 @@ impl Proxy {
                 "It could not be recorded now and will be counted in a gap; see `deeds did`.".into()
             }
         }
-    }
-
-    /// Records which definitions the server has told, whenever they differ from what was known.
-    pub(super) fn record_definitions(self: &Arc<Self>, payload: Value, frame_digest: String) {
-        let proxy = Arc::clone(self);
-        self.replies.spawn(async move {
-            let what = Observe {
-                stream: 0,
-                subtype: "definitions".into(),
-                payload,
-                count: None,
-                act_id: None,
-                frame_digest: Some(frame_digest.clone()),
-                refusal: false,
-            };
-            if let Err(error) = proxy.run.observe(what).await {
-                tracing::debug!(%error, "tool definitions could not be recorded");
-                proxy.run.miss(Missed::Frame, Some(&frame_digest));
-            }
-        });
     }
 }

@@ -8,6 +8,8 @@ use super::frame::Id;
 pub(crate) const PARSE_ERROR: i64 = -32_700;
 /// JSON-RPC: the JSON is not an acceptable request.
 pub(crate) const INVALID_REQUEST: i64 = -32_600;
+/// JSON-RPC: there is no such method.
+pub(crate) const METHOD_NOT_FOUND: i64 = -32_601;
 /// Ours: the gate refused. Outside the range that MCP and JSON-RPC reserve (-32768 to -32000).
 pub const REFUSED: i64 = -31_403;
 /// Ours: the wrapped server or the deeds server is gone.

@@ -10,14 +10,20 @@ use super::holder::{Claim, Fate, Proof};
 use super::keeper::wait;
 use super::own::Cause;
 use super::{Held, Run};
-use crate::api::{Artifacts, Begin, Begun, Carrier, Finish, Receipt};
+use crate::api::{Artifacts, Batch, Begin, Begun, Carrier, Finish, Receipt};
 use crate::client::{Client, ClientError};
 use crate::limits::RETRY_FIRST;
 
-/// One tool call to be decided.
+/// One act to be decided.
 pub(crate) struct Question {
+    /// What is done: an MCP method, or `run/command`.
+    pub(crate) operation: String,
     /// Tool URI.
     pub(crate) tool: String,
+    /// The act that this is a further attempt of; without one the wrap draws an id. A presented proof names its own.
+    pub(crate) act_id: Option<String>,
+    /// Log index of the decision that this tries again, whose outcome was `input-required`.
+    pub(crate) retry_of: Option<u64>,
     /// Exact text of the arguments.
     pub(crate) args: Option<String>,
     /// b64url of SHA-256 of JCS of the arguments.
@@ -27,6 +33,10 @@ pub(crate) struct Question {
     pub(crate) definition_digest: Option<String>,
     pub(crate) root_dir: Option<String>,
     pub(crate) correlators: Value,
+    /// Artifacts as they are before the act.
+    pub(crate) inputs: Artifacts,
+    /// Where the act stands among others in one frame.
+    pub(crate) batch: Option<Batch>,
 }
 
 impl Held {
@@ -97,7 +107,7 @@ impl Run {
         let nobody = || Cause::Here("this run takes only calls that present their delegation".into());
         let own = self.own.as_ref().ok_or_else(nobody)?;
         own.renew_if_due(self, client).await?;
-        let act_id = self.setting.ambient.uuid();
+        let act_id = question.act_id.clone().unwrap_or_else(|| self.setting.ambient.uuid());
         let claim = Claim { act_id: &act_id, tool: &question.tool, args_digest: &question.args_digest };
         let uncounted = |why| Cause::Here(format!("there is no counter for its proof of possession: {why}"));
         own.holder.prove(&claim, &self.setting.ambient).await.map_err(uncounted)
@@ -121,7 +131,7 @@ impl Run {
         Begin {
             stream: self.stream,
             act_id: proof.act_id.clone(),
-            operation: "tools/call".into(),
+            operation: question.operation,
             tool: question.tool,
             args: question.args,
             frame_digest: question.frame_digest,
@@ -132,9 +142,9 @@ impl Run {
             carrier: Some(carrier),
             root_dir: question.root_dir,
             correlators: question.correlators,
-            inputs: Artifacts::default(),
-            batch: None,
-            retry_of: None,
+            inputs: question.inputs,
+            batch: question.batch,
+            retry_of: question.retry_of,
         }
     }
 

@@ -29,7 +29,9 @@ pub struct RootAsk<'a> {
     pub jwk: &'a Value,
     /// The tools asked for.
     pub scope: Option<&'a Tools>,
-    /// The alias of the wrapped server, whose every tool is meant when there is no scope.
+    /// What kind of thing acts.
+    pub scheme: Scheme,
+    /// Its alias. With the scheme it names the server whose every tool is meant when there is no scope.
     pub alias: &'a str,
     /// The task, on a renewal.
     pub txn: Option<&'a str>,
@@ -116,6 +118,8 @@ pub struct About {
     pub executable: Option<String>,
     /// Digest string of its configuration, where there is one.
     pub config: Option<String>,
+    /// Digest string of the variables of its environment that decide which code it loads.
+    pub environment: Option<String>,
     /// The process that started us.
     pub parent_pid: u32,
     /// Version of this program.

@@ -60,6 +60,7 @@ impl Own {
                             hello: &client.hello().await?,
                             jwk: &bare.key,
                             scope: options.scope.as_ref(),
+                            scheme: options.scheme,
                             alias: &options.alias,
                             txn: None,
                         };
@@ -134,6 +135,7 @@ impl Own {
                     hello: &client.hello().await?,
                     jwk: &public,
                     scope: self.scope.as_ref(),
+                    scheme: run.setting.scheme,
                     alias: &run.setting.alias,
                     txn: Some(&self.txn),
                 };

@@ -44,6 +44,14 @@ pub(crate) struct Behaviour {
     pub(crate) lose_renewals: usize,
     /// Answers to observations wait while this is set.
     pub(crate) hold_observations: bool,
+    /// 503 to every observation.
+    pub(crate) refuse_observations: bool,
+    /// Answers to definitions wait while this is set.
+    pub(crate) hold_definitions: bool,
+    /// What servers may ask of their clients; all else of that is denied.
+    pub(crate) permits: Vec<&'static str>,
+    /// What is denied by policy: the part of its URI after `#`.
+    pub(crate) denies: Vec<&'static str>,
     /// When delegations end, seconds.
     pub(crate) exp: u64,
     /// `run-ended` to every new lease.
@@ -64,8 +72,12 @@ struct Log {
     counters: HashSet<(String, u64)>,
     /// Runs opened after the first one.
     guests: usize,
-    /// First answers, by run and act.
+    /// First answers, by run and proof.
     decisions: BTreeMap<(String, String), Value>,
+    /// Run, tool and arguments of each decision.
+    attempts: BTreeMap<u64, (String, Value, Value)>,
+    /// The status in which each has ended.
+    statuses: BTreeMap<u64, String>,
     outcomes: BTreeMap<String, Value>,
     next_index: u64,
 }
@@ -93,6 +105,10 @@ impl Api {
             lose_begins: 0,
             lose_renewals: 0,
             hold_observations: false,
+            refuse_observations: false,
+            hold_definitions: false,
+            permits: Vec::new(),
+            denies: Vec::new(),
             exp: 4_000_000_000,
             run_over: false,
             refuse_outcomes: false,
@@ -108,6 +124,16 @@ impl Api {
         let mut api = Self { state: Arc::new(state), path: path.to_owned(), accepting: None };
         api.listen();
         api
+    }
+
+    /// The same server, for a second wrap.
+    pub(crate) fn same(&self) -> Self {
+        Self { state: Arc::clone(&self.state), path: self.path.clone(), accepting: None }
+    }
+
+    /// Path of its socket.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.path.clone()
     }
 
     /// Listens (again).
@@ -195,9 +221,21 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
         ["v1", "runs", _, "actions"] => begin(&state, run, body).await,
         ["v1", "runs", _, "actions", act_id, "outcome"] => outcome(&state, run, act_id, body).await,
         ["v1", "runs", _, "observations"] => {
-            let name = if body["subtype"] == "frame" { "observe" } else { "definitions" };
-            state.note_in(run, name, &body);
+            let subtype = body["subtype"].as_str().unwrap();
+            state.note_in(run, if subtype == "frame" { "observe" } else { subtype }, &body);
             state.until(|behaviour| !behaviour.hold_observations).await;
+            if state.now().refuse_observations {
+                return Ok(problem(503, "log-unavailable", "the log cannot take entries now"));
+            }
+            Ok(ok(&json!({"index": state.log.lock().unwrap().index()})))
+        }
+        ["v1", "runs", _, "definitions"] => {
+            state.note_in(run, "define", &body);
+            state.until(|behaviour| !behaviour.hold_definitions).await;
+            Ok(ok(&json!({"index": 3, "changed": []})))
+        }
+        ["v1", "runs", _, "artifacts"] => {
+            state.note_in(run, "artifacts", &body);
             Ok(ok(&json!({"index": state.log.lock().unwrap().index()})))
         }
         ["v1", "runs", _, "gaps"] => {
@@ -260,8 +298,13 @@ fn lease(state: &State, run: &str, body: &Value) -> Response<Lines> {
     }
     let (lines, response) = streamed();
     tokio::spawn(async move {
-        let _ = lines.send(Bytes::from("{\"lease\":\"held\"}\n")).await;
-        lines.closed().await;
+        let mut beat = tokio::time::interval(Duration::from_secs(5));
+        while lines.send(Bytes::from("{\"lease\":\"held\"}\n")).await.is_ok() {
+            tokio::select! {
+                _ = beat.tick() => {}
+                () = lines.closed() => return,
+            }
+        }
     });
     response
 }
@@ -270,10 +313,11 @@ async fn begin(state: &State, run: &str, body: Value) -> Answer {
     state.note_in(run, "begin", &body);
     state.until(|behaviour| !behaviour.hold_begin).await;
     let tool = body["tool"].as_str().unwrap().to_owned();
-    if tool.ends_with("#unavailable") {
+    if tool.ends_with("#unavailable") || tool.starts_with("run:unavailable#") {
         return Ok(problem(503, "log-unavailable", "the log cannot take entries now"));
     }
-    let decided = state.log.lock().unwrap().decide(run, &body);
+    let now = state.now();
+    let decided = state.log.lock().unwrap().decide(run, &body, &now);
     state.note_in(run, "decided", &decided);
     state.unless_lost(|behaviour| &mut behaviour.lose_begins, &decided)
 }
@@ -350,14 +394,15 @@ impl Log {
     }
 
     /// Decides by the tool's name. The same act with the same proof again gets the first answer.
-    fn decide(&mut self, run: &str, body: &Value) -> Value {
+    fn decide(&mut self, run: &str, body: &Value, now: &Behaviour) -> Value {
         let act_id = body["act_id"].as_str().unwrap().to_owned();
-        let asked = (run.to_owned(), act_id.clone());
+        let asked = (run.to_owned(), body["pop"].as_str().unwrap().to_owned());
         if let Some(first) = self.decisions.get(&asked) {
             return first.clone();
         }
         let refused = |index: Option<u64>, step: &str, text: &str| {
-            let reason = json!({"code": "delegation", "step": step, "text": text});
+            let code = if step == "policy" { "forbidden" } else { "delegation" };
+            let reason = json!({"code": code, "step": step, "text": text});
             json!({"verdict": "deny", "index": index, "reason": reason, "receipt": {}})
         };
         let tool = body["tool"].as_str().unwrap();
@@ -365,9 +410,21 @@ impl Log {
             return refused(None, "scope", "not in the scope");
         }
         self.check_proof(body);
+        self.check_retry(run, body);
         let index = self.index();
+        self.attempts.insert(index, (run.to_owned(), body["tool"].clone(), body["args"].clone()));
         let answer = match tool.split_once('#').unwrap().1 {
+            asked @ ("sampling/createMessage" | "elicitation/create" | "roots/list")
+                if !now.permits.contains(&asked) =>
+            {
+                refused(Some(index), "policy", "no rule permits it")
+            }
+            name if now.denies.contains(&name) => refused(Some(index), "policy", "a rule forbids it"),
             "denied" => refused(Some(index), "scope", "not in the scope"),
+            // of a command the alias says it
+            "command/run" if tool.starts_with("run:denied#") => {
+                refused(Some(index), "scope", "not in the scope")
+            }
             "late" => refused(Some(index), "delegation-time", "the delegation has ended"),
             "replayed" => refused(Some(index), "pop-replayed", "the counter was used before"),
             _ => json!({"verdict": "allow", "index": index, "act_id": act_id, "class": {},
@@ -375,6 +432,13 @@ impl Log {
         };
         self.decisions.insert(asked, answer.clone());
         answer
+    }
+
+    /// A retry names the decision of an earlier attempt of the same, whose outcome was that it needs input.
+    fn check_retry(&self, run: &str, body: &Value) {
+        let Some(retried) = body["retry_of"].as_u64() else { return };
+        assert_eq!(self.attempts[&retried], (run.to_owned(), body["tool"].clone(), body["args"].clone()));
+        assert_eq!(self.statuses[&retried], "input-required");
     }
 
     fn check_proof(&mut self, body: &Value) {
@@ -399,6 +463,9 @@ impl Log {
         if let Some(first) = self.outcomes.get(&event) {
             return first.clone();
         }
+        let (decision, status) = (body["decision"].as_u64().unwrap(), body["status"].as_str().unwrap());
+        let before = self.statuses.insert(decision, status.to_owned());
+        assert_eq!(before, None, "a decision has one outcome");
         let finished = json!({"index": self.index(), "receipt": {"event": event}});
         self.outcomes.insert(event, finished.clone());
         finished

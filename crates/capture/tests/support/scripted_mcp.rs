@@ -42,6 +42,16 @@ fn main() -> io::Result<()> {
 
 fn react(frame: &Value, on_cancel: &[Value]) -> io::Result<()> {
     let arguments = &frame["params"]["arguments"];
+    if let Some(lines) = frame["params"]["_meta"]["test/say"].as_array() {
+        // exact lines in place of an answer; `$ID` stands for the id
+        return lines.iter().try_for_each(|line| {
+            say(&line.as_str().unwrap_or_default().replace("$ID", &frame["id"].to_string()))
+        });
+    }
+    if let Some(answer) = frame["params"]["answer"].as_str() {
+        // the exact text of a result
+        return say(&format!(r#"{{"jsonrpc":"2.0","id":{},"result":{answer}}}"#, frame["id"]));
+    }
     match (frame["method"].as_str(), frame["params"]["name"].as_str()) {
         (Some("initialize"), _) => {
             say(&result(frame, &json!({"protocolVersion": "2025-11-25", "capabilities": {}})))
@@ -75,10 +85,29 @@ fn react(frame: &Value, on_cancel: &[Value]) -> io::Result<()> {
             }
             say(&result(frame, &json!({"content": []})))
         }
+        (Some("tools/call"), Some("half")) => {
+            let mut out = io::stdout().lock();
+            out.write_all(arguments["text"].as_str().unwrap_or_default().as_bytes())?;
+            out.flush()
+        }
+        (Some("tools/call"), Some("skipped")) => {
+            let bytes = usize::try_from(arguments["bytes"].as_u64().unwrap_or(0)).unwrap_or(0);
+            let text = "x".repeat(bytes);
+            say(&format!(r#"{{"jsonrpc":"2.0","result":{{"text":"{text}"}},"id":{}}}"#, frame["id"]))
+        }
         (Some("tools/call"), Some("big")) => {
             let bytes = usize::try_from(arguments["bytes"].as_u64().unwrap_or(0)).unwrap_or(0);
             say(&"x".repeat(bytes))?;
             say(&result(frame, &json!({"content": []})))
+        }
+        (Some("tools/call"), Some("write")) => {
+            let text = |name: &str| arguments[name].as_str().unwrap_or_default();
+            std::fs::write(text("path"), text("content"))?;
+            say(&result(frame, &json!({"content": []})))
+        }
+        (Some("tools/call"), Some("remove_and_exit")) => {
+            std::fs::remove_file(arguments["path"].as_str().unwrap_or_default())?;
+            std::process::exit(7)
         }
         (Some("tools/call"), Some("exit")) => std::process::exit(7),
         _ => Ok(()),

@@ -37,8 +37,23 @@ impl Wrapped {
     pub(crate) fn start_with(server_args: &[&str], change: impl FnOnce(&mut WrapOptions)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let api = Api::start(&dir.path().join("deeds.sock"));
+        Self::start_at(api, dir, server_args, change)
+    }
+
+    /// Starts a second wrap at the same deeds server.
+    pub(crate) fn beside(&self) -> Self {
+        let own_key = |options: &mut WrapOptions| options.run.key = SigningKey::from_bytes(&[2; 32]);
+        Self::start_at(self.api.same(), tempfile::tempdir().unwrap(), &[], own_key)
+    }
+
+    fn start_at(
+        api: Api,
+        dir: tempfile::TempDir,
+        server_args: &[&str],
+        change: impl FnOnce(&mut WrapOptions),
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let mut options = options(dir.path().join("deeds.sock"), &dir.path().join("seen"), server_args);
+        let mut options = options(api.path(), &dir.path().join("seen"), server_args);
         let until_stopped = async move {
             if stopped.await.is_err() {
                 std::future::pending::<()>().await;
@@ -182,6 +197,7 @@ pub(crate) fn options(socket: PathBuf, seen: &Path, server_args: &[&str]) -> Wra
         require_delegation: false,
         own_variables: Vec::new(),
         root_dir: Some("/srv".into()),
+        files: false,
         read_fail_open: vec![],
     }
 }

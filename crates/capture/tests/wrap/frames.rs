@@ -1,6 +1,6 @@
 //! Frames that are no decided calls: what passes, what is refused or dropped, and that the latter is recorded.
 
-use capture::limits::{FRAME_MAX, OBSERVING_MAX, SERVER_OPEN_MAX};
+use capture::limits::{DROPPING_MAX, FRAME_MAX, SERVER_OPEN_MAX};
 use capture::mcp::REFUSED;
 use evidence::Digest;
 use serde_json::{Value, json};
@@ -37,14 +37,14 @@ async fn lifecycle_lists_and_known_notifications_pass_byte_for_byte() {
 #[tokio::test]
 async fn other_methods_are_refused_and_recorded() {
     let mut wrapped = Wrapped::start();
-    let frame = r#"{"jsonrpc":"2.0","id":"r","method":"resources/read","params":{"uri":"file:///x"}}"#;
+    let frame = r#"{"jsonrpc":"2.0","id":"r","method":"resources/write","params":{"uri":"file:///x"}}"#;
     wrapped.send(frame).await;
     let refused = wrapped.next().await;
     assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!("r"), &json!(REFUSED)));
     let message = refused["error"]["message"].as_str().unwrap();
-    assert!(message.contains("`resources/read`") && message.contains("`deeds entry @11`"), "{message}");
+    assert!(message.contains("`resources/write`") && message.contains("`deeds entry @11`"), "{message}");
     let observed = observed(&wrapped, 0, "client").await;
-    assert_eq!(observed["payload"]["method"], "resources/read");
+    assert_eq!(observed["payload"]["method"], "resources/write");
     assert_eq!(observed["frame_digest"], Digest::of(frame.as_bytes()).to_string());
 
     wrapped.send(r#"{"jsonrpc":"2.0","method":"notifications/unheard_of"}"#).await;
@@ -137,13 +137,14 @@ async fn what_the_server_says_unasked_is_dropped_and_recorded() {
         r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/unheard_of"}"#,
         "Server running on stdio",
-        r#"{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage","params":{}}"#,
+        r#"{"jsonrpc":"2.0","id":"s","method":"tools/call","params":{}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{}}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"passes"}}"#,
     ];
     wrapped.call(1, "emit", &json!({ "lines": lines })).await;
-    assert_eq!(wrapped.line().await, lines[5]);
+    assert_eq!(wrapped.line().await, lines[6]);
     assert_eq!(wrapped.next().await["id"], 1);
-    for n in 0..5 {
+    for n in 0..6 {
         observed(&wrapped, n, "server").await;
     }
     let mut recorded: Vec<_> = wrapped
@@ -153,14 +154,14 @@ async fn what_the_server_says_unasked_is_dropped_and_recorded() {
         .map(|seen| seen["frame_digest"].as_str().unwrap().to_owned())
         .collect();
     let mut expected: Vec<_> =
-        lines[..5].iter().map(|line| Digest::of(line.as_bytes()).to_string()).collect();
+        lines[..6].iter().map(|line| Digest::of(line.as_bytes()).to_string()).collect();
     recorded.sort();
     expected.sort();
     assert_eq!(recorded, expected);
     // the request was answered in the client's place
     wrapped.ping().await;
     let answer: Value = serde_json::from_str(&wrapped.seen()[1]).unwrap();
-    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("s"), &json!(REFUSED)));
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("s"), &json!(-32_601)));
 }
 
 #[tokio::test]
@@ -216,18 +217,19 @@ async fn pings_of_the_server_are_limited_in_number() {
 }
 
 #[tokio::test]
-async fn dropped_frames_beyond_what_can_be_told_at_one_time_are_counted() {
+async fn dropped_frames_that_come_too_fast_are_counted_and_told_together() {
     let mut wrapped = Wrapped::start();
-    wrapped.api.set(|behaviour| behaviour.hold_observations = true);
-    let lines = vec!["noise"; OBSERVING_MAX + 1];
+    let lines = vec!["noise"; DROPPING_MAX + 3];
     wrapped.call(1, "emit", &json!({ "lines": lines })).await;
     assert_eq!(wrapped.next().await["id"], 1);
-    wrapped.api.nth("observe", OBSERVING_MAX - 1).await;
-    wrapped.api.set(|behaviour| behaviour.hold_observations = false);
+    wrapped.api.nth("observe", DROPPING_MAX - 1).await;
     wrapped.hang_up();
     wrapped.ended().await;
-    assert_eq!(wrapped.api.bodies("observe").len(), OBSERVING_MAX);
-    let gap = wrapped.api.nth("gap", 0).await;
-    assert_eq!(gap["count"], 1);
-    assert!(gap["detail"].as_str().unwrap().contains("1 refused or dropped frames not recorded"));
+    let observed = wrapped.api.bodies("observe");
+    assert_eq!(observed.len(), DROPPING_MAX + 1);
+    let together = observed.last().unwrap();
+    let list = format!("{}\n", Digest::of(b"noise")).repeat(3);
+    assert_eq!((&together["count"], &together["payload"]["from"]), (&json!(3), &json!("server")));
+    assert_eq!(together["payload"]["list_digest"], Digest::of(list.as_bytes()).to_string());
+    assert_eq!(wrapped.api.nth("end", 0).await["gaps"], 0);
 }

@@ -16,14 +16,14 @@ use crate::support::wrapped::Wrapped;
 const NOW_S: u64 = 1_800_000_000;
 
 /// An agent with a key, a chain, and its own counter.
-struct Agent {
+pub(crate) struct Agent {
     key: SigningKey,
     leaf: String,
     acts: u16,
 }
 
 impl Agent {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let mut bytes = [seed; 32];
         bytes[31] = 7;
         let key = SigningKey::from_bytes(&bytes);
@@ -55,6 +55,13 @@ impl Agent {
 
     fn by_value(&mut self, tool: &str) -> Value {
         let pop = self.proof(tool).sign(&self.key);
+        json!({"chain": ["root", self.leaf], "pop": pop, "handoff": "do it"})
+    }
+
+    /// As [`Agent::by_value`], for an act with arguments.
+    pub(crate) fn with_args(&mut self, name: &str, args: &Value) -> Value {
+        let args_digest = args_digest(args.as_object().unwrap());
+        let pop = Pop { args_digest, ..self.proof(name) }.sign(&self.key);
         json!({"chain": ["root", self.leaf], "pop": pop, "handoff": "do it"})
     }
 
@@ -94,7 +101,7 @@ fn refusal(answer: &Value) -> &str {
     answer["result"]["content"][0]["text"].as_str().unwrap()
 }
 
-fn in_run(n: usize, event: &str) -> String {
+pub(crate) fn in_run(n: usize, event: &str) -> String {
     format!("{} {event}", guest_run(n))
 }
 

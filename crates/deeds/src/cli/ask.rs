@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::names::{Action, RunId, RunName, Subject, Time, Who};
+use crate::names::{Action, RunName, Subject, Time, Who};
 
 /// Rows of a list that nobody set a limit for.
 pub(crate) const LIMIT_DEFAULT: u32 = 50;
@@ -20,9 +20,25 @@ pub(crate) struct Page {
     pub(crate) before: Option<u64>,
 }
 
+/// Which stretch of time.
+#[derive(Debug, Args)]
+pub(crate) struct Stretch {
+    /// From this time: `2026-11-03T02:00:00Z`, or so long ago: `90m`, `2h`, `7d`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<Time>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<Time>,
+}
+
 /// `deeds runs`
 #[derive(Debug, Args)]
 pub(crate) struct RunsArgs {
+    /// Only this task: its id, or an entry of it
+    #[arg(long, value_name = "TASK|@N")]
+    pub(crate) task: Option<RunName>,
+    #[command(flatten)]
+    pub(crate) stretch: Stretch,
     #[command(flatten)]
     pub(crate) page: Page,
 }
@@ -30,23 +46,61 @@ pub(crate) struct RunsArgs {
 /// `deeds did`
 #[derive(Debug, Args)]
 pub(crate) struct DidArgs {
-    /// A principal, an agent, or the id of a run
-    #[arg(value_name = "WHO|RUN", allow_hyphen_values = true, conflicts_with_all = ["run", "task"])]
+    /// A principal, an agent, or a run: its id, or an entry of it
+    #[arg(value_name = "WHO|RUN|@N", allow_hyphen_values = true, conflicts_with_all = ["run", "task"])]
     pub(crate) who: Option<Who>,
-    /// Only this run: its id, or the entry it started with
-    #[arg(long, value_name = "RUN|@START", conflicts_with = "task")]
+    /// Only this run: its id, or an entry of it
+    #[arg(long, value_name = "RUN|@N", conflicts_with = "task")]
     pub(crate) run: Option<RunName>,
-    /// Only this task
-    #[arg(long, value_name = "TASK")]
-    pub(crate) task: Option<RunId>,
-    /// From this time: `2026-11-03T02:00:00Z`, or so long ago: `90m`, `2h`, `7d`
-    #[arg(long, value_name = "TIME")]
-    pub(crate) from: Option<Time>,
-    /// Up to this time
-    #[arg(long, value_name = "TIME")]
-    pub(crate) to: Option<Time>,
+    /// Only this task: its id, or an entry of it
+    #[arg(long, value_name = "TASK|@N")]
+    pub(crate) task: Option<RunName>,
+    /// Only this tool, `fs#read_file`, or all of a server: `fs#*`
+    #[arg(long, value_name = "TOOL", value_parser = crate::names::tool)]
+    pub(crate) tool: Option<String>,
+    /// Only on this principal's authority
+    #[arg(long, value_name = "NAME|KEY", allow_hyphen_values = true, value_parser = crate::names::word)]
+    pub(crate) principal: Option<String>,
+    /// Only what was allowed, or only what was denied
+    #[arg(long, value_name = "VERDICT")]
+    pub(crate) verdict: Option<VerdictIs>,
+    /// Only what ended like this, or is open
+    #[arg(long, value_name = "OUTCOME")]
+    pub(crate) outcome: Option<OutcomeIs>,
+    #[command(flatten)]
+    pub(crate) stretch: Stretch,
     #[command(flatten)]
     pub(crate) page: Page,
+}
+
+/// Whether an act was allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerdictIs {
+    /// It was allowed
+    Allowed,
+    /// It was refused
+    Denied,
+}
+
+/// What came of an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutcomeIs {
+    /// A result without error
+    Ok,
+    /// The tool ran and reported an error
+    ToolError,
+    /// The server refused it
+    RefusedByTarget,
+    /// It asked for more first
+    InputRequired,
+    /// It was cancelled
+    Cancelled,
+    /// It never reached the server
+    NotForwarded,
+    /// Nobody knows
+    Unknown,
+    /// Nothing so far
+    Open,
 }
 
 /// `deeds allowed`
@@ -66,12 +120,12 @@ pub(crate) struct DelegationsArgs {
     /// A principal, a holder, a key by its thumbprint, a delegation by its digest, or a run
     #[arg(value_name = "WHO", allow_hyphen_values = true, conflicts_with_all = ["run", "task"])]
     pub(crate) who: Option<Who>,
-    /// Only those used in this run: its id, or the entry it started with
-    #[arg(long, value_name = "RUN|@START", conflicts_with = "task")]
+    /// Only those used in this run: its id, or an entry of it
+    #[arg(long, value_name = "RUN|@N", conflicts_with = "task")]
     pub(crate) run: Option<RunName>,
-    /// Only this task
-    #[arg(long, value_name = "TASK")]
-    pub(crate) task: Option<RunId>,
+    /// Only this task: its id, or an entry of it
+    #[arg(long, value_name = "TASK|@N")]
+    pub(crate) task: Option<RunName>,
     #[command(flatten)]
     pub(crate) page: Page,
 }

@@ -7,6 +7,10 @@ use clap::{Args, Subcommand};
 /// `deeds demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// Which story: 1 a reply that a person approved, 2 a pipeline that rotated a token, 3 a payment exception,
+    /// 4 a playbook that quarantined hosts, 5 a report that a model wrote
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) story: u8,
     /// Keep the directory, to look around in it afterwards
     #[arg(long)]
     pub(crate) keep: bool,
@@ -15,30 +19,30 @@ pub(crate) struct DemoArgs {
 /// `deeds player`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlayerCommand {
-    /// An MCP server that isolates hosts, as endpoint detection does
-    Edr(ToolPlayerArgs),
-    /// An MCP server that disables users, as an identity provider does
-    Idp(ToolPlayerArgs),
-    /// An MCP server that creates tickets
-    Ticket(ToolPlayerArgs),
-    /// An agent that works through a playbook, calling wrapped MCP servers
+    /// A sample MCP server
+    Tool(ToolPlayerArgs),
+    /// An agent, a service or a workflow that works through a playbook
     Agent(AgentPlayerArgs),
-    /// A service that gets a root under a mandate, hands parts of it to an agent, and starts it
-    Service(AgentPlayerArgs),
 }
 
 /// A sample MCP server.
 #[derive(Debug, Args)]
 pub(crate) struct ToolPlayerArgs {
+    /// Which one
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
     /// The server's own journal of what it did: one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: PathBuf,
+    /// JSON file with what the server knows, by the values that it is asked for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
     /// Kill the own process, without an answer, after doing a call with this value among its arguments
     #[arg(long, value_name = "VALUE")]
     pub(crate) die_on: Option<String>,
 }
 
-/// The sample agent, or the sample service.
+/// A sample agent, service or workflow.
 #[derive(Debug, Args)]
 pub(crate) struct AgentPlayerArgs {
     /// JSON file with what to do

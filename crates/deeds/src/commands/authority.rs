@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{answer, no_action};
+use super::{ask, no_action};
 use crate::Outcome;
 use crate::cli::ActionArgs;
 use crate::config::Config;
@@ -20,7 +20,7 @@ pub(crate) async fn run(config: &Config, args: &ActionArgs, output: Output) -> a
     let page = |value: &Value, width| {
         format!("{}\n{}", authority::page(value, width), authority::legend(width.min(LEGEND_WIDTH)))
     };
-    let answered = answer(&server.client, &path(&args.action.path()), output, page).await;
+    let answered = ask(&server, &path(&args.action.path()), output, page).await;
     match (answered, &args.action) {
         (Err(error), Action::At(index)) => match error.downcast() {
             Ok(error) => Err(no_action(&server.client, *index, error).await),

@@ -1,8 +1,10 @@
 //! `deeds policy`: shows, checks and activates policy directories.
 
-use anyhow::Context as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
 use capture::api::{ActivatePolicy, ActivatedPolicy};
-use policy::{PolicyError, PolicySet};
+use policy::{Finding, PolicyError, PolicyFile, PolicySet};
 use serde_json::{Value, json};
 
 use super::answer;
@@ -11,6 +13,7 @@ use crate::cli::{PolicyCommand, PolicyDirArgs};
 use crate::config::Config;
 use crate::connect::{connect, connect_or_begin};
 use crate::output::{Output, print_json, print_text};
+use crate::render::findings::{Weight, findings};
 use crate::render::style::{BAD, paint};
 use crate::render::{lists, text};
 
@@ -26,17 +29,51 @@ pub(crate) async fn run(config: &Config, command: &PolicyCommand, output: Output
     }
 }
 
+/// A policy directory as it was read, and what came of loading it.
+struct Read {
+    files: Vec<PolicyFile>,
+    set: Result<PolicySet, Vec<Finding>>,
+}
+
+/// Loads a policy directory as the server would.
+///
+/// # Errors
+/// When the directory cannot be read.
+fn read(dir: &Path) -> Result<Read, PolicyError> {
+    let files = match policy::read_directory(dir) {
+        Ok(files) => files,
+        Err(PolicyError::Refused(found)) => return Ok(Read { files: Vec::new(), set: Err(found) }),
+        Err(error) => return Err(error),
+    };
+    match PolicySet::from_files(files.clone()) {
+        Ok(set) => Ok(Read { files, set: Ok(set) }),
+        Err(PolicyError::Refused(found)) => Ok(Read { files, set: Err(found) }),
+        Err(error) => Err(error),
+    }
+}
+
 async fn activate(config: &Config, args: &PolicyDirArgs, output: Output) -> anyhow::Result<Outcome> {
     let dir = std::fs::canonicalize(&args.dir);
     let dir = dir.with_context(|| format!("cannot find the policy directory `{}`", args.dir.display()))?;
     let dir = dir.to_str().context("the path of the policy directory is not UTF-8 text")?.to_owned();
+    // Here the lines can be shown; the server's own check decides. What only the server may read is left to it.
+    let here = read(&args.dir).ok();
+    if let Some(Read { files, set: Err(found) }) = &here {
+        refused(args, files, found, output)?;
+        bail!("the policy in `{}` is refused; nothing was activated", args.dir.display());
+    }
     let server = connect_or_begin(config).await?;
     let activated: ActivatedPolicy = server.client.post_json("/v1/policy", &ActivatePolicy { dir }).await?;
     let already = server.hello.policy.digest == activated.digest;
     let ActivatedPolicy { digest, index } = &activated;
     if output.json {
         print_json(&json!({"digest": digest, "index": index, "already": already}))?;
-    } else if already {
+        return Ok(Outcome::Fine);
+    }
+    if let Some(Read { files, set: Ok(set) }) = &here {
+        print_text(&warned(args, files, set, output))?;
+    }
+    if already {
         print_text(&format!(
             "The policy {digest} is already in force since @{index}; nothing was changed.\n"
         ))?;
@@ -46,40 +83,55 @@ async fn activate(config: &Config, args: &PolicyDirArgs, output: Output) -> anyh
     Ok(Outcome::Fine)
 }
 
-/// Loads a policy directory as the server would, without a server.
+/// Checks a policy directory, without a server.
 pub(crate) fn check(args: &PolicyDirArgs, output: Output) -> anyhow::Result<Outcome> {
-    let set = match PolicySet::load(&args.dir) {
+    let Read { files, set } = read(&args.dir)?;
+    let set = match set {
         Ok(set) => set,
-        Err(PolicyError::Refused(findings)) => {
-            if output.json {
-                print_json(&json!({"dir": args.dir, "accepted": false, "findings": findings}))?;
-            } else {
-                let all = PolicyError::Refused(findings).to_string();
-                let told = text::wrap_lines(&text::lines(&all), output.width);
-                print_text(&format!("{} {told}\n", paint(BAD, "refused:")))?;
-            }
+        Err(found) => {
+            refused(args, &files, &found, output)?;
             return Ok(Outcome::Finding);
         }
-        Err(error) => return Err(error.into()),
     };
     let shown = shown(&set, args)?;
     if output.json {
         print_json(&shown)?;
     } else {
-        print_text(&lists::policy(&shown, output.width))?;
         let next = args.dir.display().to_string();
         let next = text::safe(&next);
+        print_text(&format!("{}\n", lists::policy(&shown, output.width)))?;
+        print_text(&warned(args, &files, &set, output))?;
         print_text(&format!("The set is sound. Activate it with `deeds policy activate {next}`.\n"))?;
     }
     Ok(Outcome::Fine)
 }
 
+/// Says why a directory is not taken.
+fn refused(
+    args: &PolicyDirArgs,
+    files: &[PolicyFile],
+    found: &[Finding],
+    output: Output,
+) -> anyhow::Result<()> {
+    if output.json {
+        return print_json(&json!({"dir": args.dir, "accepted": false, "findings": found}));
+    }
+    let dir = args.dir.display().to_string();
+    let number = text::count(u64::try_from(found.len()).unwrap_or(u64::MAX), "problem", "problems");
+    print_text(&findings(&dir, files, found, Weight::Error, output.width))?;
+    print_text(&format!("{} {number} to mend.\n", paint(BAD, "refused:")))
+}
+
+/// What is taken but probably not meant.
+fn warned(args: &PolicyDirArgs, files: &[PolicyFile], set: &PolicySet, output: Output) -> String {
+    findings(&args.dir.display().to_string(), files, set.warnings(), Weight::Warning, output.width)
+}
+
 fn shown(set: &PolicySet, args: &PolicyDirArgs) -> anyhow::Result<Value> {
     let policies = serde_json::to_value(set.policies())?;
-    let warnings: Vec<String> = set.warnings().iter().map(ToString::to_string).collect();
     let source = args.dir.display().to_string();
     Ok(
         json!({"dir": source, "accepted": true, "digest": set.digest(), "source": source, "policies": policies,
-        "warnings": warnings}),
+        "warnings": set.warnings()}),
     )
 }

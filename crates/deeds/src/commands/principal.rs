@@ -9,7 +9,7 @@ use evidence::jws;
 use evidence::principal::PrincipalKind;
 use serde_json::json;
 
-use super::answer;
+use super::ask;
 use super::registered::Registered;
 use crate::Outcome;
 use crate::cli::{self, PrincipalAddArgs, PrincipalCommand, PrincipalRetireArgs};
@@ -33,7 +33,7 @@ pub(crate) async fn run(
         PrincipalCommand::Add(args) => add(config, args, output).await,
         PrincipalCommand::List => {
             let server = connect(config).await?;
-            answer(&server.client, "/v1/principals", output, lists::principals).await
+            ask(&server, "/v1/principals", output, lists::principals).await
         }
         PrincipalCommand::Retire(args) => retire(&connect(config).await?, args, output).await,
     }

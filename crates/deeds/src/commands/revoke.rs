@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::order::{Head, behind, signer};
 use super::registered::Registered;
-use super::{Query, answer};
+use super::{Query, ask};
 use crate::cli::{DoubtArgs, RevokeArgs, Revoked};
 use crate::config::Config;
 use crate::connect::{Server, connect};
@@ -53,7 +53,7 @@ pub(crate) async fn run(config: &Config, args: &RevokeArgs, output: Output) -> a
 /// Lists the actions in doubt.
 pub(crate) async fn doubt(config: &Config, args: &DoubtArgs, output: Output) -> anyhow::Result<Outcome> {
     let server = connect(config).await?;
-    answer(&server.client, &path(args.revocation), output, doubt::page).await
+    ask(&server, &path(args.revocation), output, doubt::page).await
 }
 
 fn path(revocation: u64) -> String {

@@ -29,12 +29,15 @@ pub(crate) async fn run(config: &Config, output: Output) -> anyhow::Result<Outco
 /// What the server says of itself, where its data is, and when it last signed a checkpoint.
 fn about(config: &Config, server: &Server) -> Map<String, Value> {
     let hello = &server.hello;
+    // of a server that somebody else keeps the directory is not known here
+    let data = (!config.is_system_client()).then_some(&config.data);
+    let checkpoint = data.map(|data| data.join(&hello.tenant).join("log/checkpoint"));
     let about = json!({
         "server": {"version": hello.version, "pid": hello.pid, "socket": config.socket()},
-        "data": config.data,
+        "data": data,
         "origin": hello.origin,
         "log_vkey": hello.log_vkey,
-        "checkpoint_ms": written_ms(&config.data.join(&hello.tenant).join("log/checkpoint")),
+        "checkpoint_ms": checkpoint.as_deref().and_then(written_ms),
     });
     match about {
         Value::Object(members) => members,

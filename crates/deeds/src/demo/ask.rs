@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
-use evidence::tool;
 use serde_json::{Value, json};
 
-use super::narrator::Next;
 use super::player::agent::Reported;
 use crate::connect::Server;
 use crate::render::fact;
@@ -44,29 +42,53 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// The first call of one part of the story.
+    pub(super) fn first(&self, part: &str) -> anyhow::Result<&Done> {
+        self.part(part).first().copied().with_context(|| format!("nothing of the part `{part}` was recorded"))
+    }
+
+    /// Whether a part was played and all of it went like this.
+    pub(super) fn all(&self, part: &str, holds: impl Fn(&Done) -> bool) -> bool {
+        let part = self.part(part);
+        !part.is_empty() && part.iter().all(|done| holds(done))
+    }
+
     /// The calls of one part of the story.
     pub(super) fn part(&self, part: &str) -> Vec<&Done> {
-        self.done.iter().filter(|done| done.reported.call.part == part).collect()
-    }
-}
-
-impl Task {
-    /// What there is to ask about afterwards.
-    pub(super) fn next(&self, server: &Server, broken: u64) -> anyhow::Result<Next> {
-        let first = |part: &str| {
-            let found = self.part(part).first().map(|done| done.index);
-            found.with_context(|| format!("nothing of the part `{part}` was recorded"))
-        };
-        let log_vkey = server.hello.log_vkey.clone();
-        Ok(Next { refused: first("controller")?, unknown: first("killed")?, broken, log_vkey })
+        self.done.iter().filter(|done| done.reported.part == part).collect()
     }
 }
 
 impl Done {
+    /// Allowed, and done.
+    pub(super) fn succeeded(&self) -> bool {
+        self.verdict == "allow" && self.status == "ok"
+    }
+
+    /// Refused at this step.
+    pub(super) fn refused_at(&self, step: &str) -> bool {
+        self.verdict == "deny" && self.step == step
+    }
+
+    /// Refused by this policy.
+    pub(super) fn refused_by(&self, policy: &str) -> bool {
+        self.verdict == "deny" && self.reason.contains(&format!("`{policy}`"))
+    }
+
+    /// One line about it.
+    pub(super) fn line(&self) -> String {
+        let args = self.reported.args.to_string();
+        let args: String = args.chars().take(100).collect();
+        if self.verdict == "allow" {
+            format!("@{} {} {args}: {}", self.index, self.reported.uri, self.status)
+        } else {
+            format!("@{} {}", self.index, self.reported.words())
+        }
+    }
+
     /// For `--json`.
     pub(super) fn to_json(&self) -> Value {
-        let call = &self.reported.call;
-        json!({"tool": tool::stdio(&call.server, &call.tool), "args": call.args, "decision": self.index,
+        json!({"tool": self.reported.uri, "args": self.reported.args, "decision": self.index,
             "verdict": self.verdict, "reason": {"code": self.code, "step": self.step, "text": self.reason},
             "status": self.status, "told": self.reported.words(), "succeeded": self.reported.succeeded()})
     }
@@ -98,10 +120,10 @@ pub(super) async fn task(server: &Server, who: &str, reported: &[Reported]) -> a
 }
 
 fn matched(action: &Value, reported: &Reported) -> anyhow::Result<Done> {
-    let uri = tool::stdio(&reported.call.server, &reported.call.tool);
+    let uri = &reported.uri;
     let index = action.get("index").and_then(Value::as_u64).context("an action without a position")?;
     let recorded = fact::text(action, "tool", "");
-    ensure!(recorded == uri, "the agent called `{uri}`, and @{index} is about `{recorded}`");
+    ensure!(recorded == *uri, "the agent called `{uri}`, and @{index} is about `{recorded}`");
     let outcome = action.get("outcome").unwrap_or(&Value::Null);
     Ok(Done {
         reported: reported.clone(),

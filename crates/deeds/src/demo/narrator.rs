@@ -15,18 +15,17 @@ const PROSE: usize = 96;
 
 /// What there is to ask about in a directory that is kept.
 pub(super) struct Next {
-    /// Position of a refused call.
-    pub(super) refused: u64,
-    /// Position of a call whose outcome is unknown.
-    pub(super) unknown: u64,
-    /// Position of the call under a broken glass.
-    pub(super) broken: u64,
+    /// Questions to the log: a command without `--data`, and what it is about.
+    pub(super) questions: Vec<(String, &'static str)>,
+    /// Bundles in the directory.
+    pub(super) bundles: &'static [&'static str],
     /// The log's public key.
     pub(super) log_vkey: String,
 }
 
 /// The teller.
 pub(super) struct Narrator {
+    story: u8,
     output: Output,
     steps: Vec<Value>,
     not_yet: Vec<NotYet>,
@@ -38,8 +37,9 @@ pub(super) struct Narrator {
 }
 
 impl Narrator {
-    pub(super) fn new(output: Output) -> Self {
+    pub(super) fn new(story: u8, output: Output) -> Self {
         Self {
+            story,
             output,
             steps: Vec::new(),
             not_yet: Vec::new(),
@@ -129,8 +129,10 @@ impl Narrator {
             let checks: Vec<Value> =
                 self.checks.iter().map(|(what, holds)| json!({"what": what, "holds": holds})).collect();
             let not_yet: Vec<Value> = self.not_yet.iter().map(|line| line.to_json()).collect();
-            return print_json(&json!({"story": 4, "version": env!("CARGO_PKG_VERSION"), "kept": kept,
-                "steps": self.steps, "not_yet": not_yet, "checks": checks, "as_told": self.as_told()}));
+            return print_json(
+                &json!({"story": self.story, "version": env!("CARGO_PKG_VERSION"), "kept": kept,
+                "steps": self.steps, "not_yet": not_yet, "checks": checks, "as_told": self.as_told()}),
+            );
         }
         self.print(&format!("\n{}\n", paint(HEAD, "What next")))?;
         if let Some(kept) = kept {
@@ -156,11 +158,11 @@ impl Narrator {
         self.command(&format!("deeds did --data {data}"))?;
         self.command(&format!("deeds runs --data {data}"))?;
         if let Some(next) = self.next.take() {
-            self.command(&format!("deeds authority @{} --data {data}   # a refused call", next.refused))?;
-            self.command(&format!("deeds authority @{} --data {data}   # outcome unknown", next.unknown))?;
-            self.command(&format!("deeds authority @{} --data {data}   # broken glass", next.broken))?;
-            self.command(&format!("deeds identities --data {data}"))?;
-            for file in ["isolation.deeds", "forged.deeds"] {
+            for (question, about) in next.questions {
+                let about = if about.is_empty() { String::new() } else { format!("   # {about}") };
+                self.command(&format!("deeds {question} --data {data}{about}"))?;
+            }
+            for file in next.bundles {
                 let file = kept.join(file);
                 self.command(&format!("deeds verify {} --log-key '{}'", file.display(), next.log_vkey))?;
             }

@@ -9,7 +9,6 @@ use tokio::process::Command;
 
 use super::narrator::Narrator;
 use super::stage::Stage;
-use super::story;
 use crate::commands;
 use crate::connect::Server;
 use crate::files::Existing;
@@ -39,11 +38,22 @@ impl Verified {
     }
 }
 
-/// Writes the evidence about one isolation to a file.
+/// A name that one flipped bit makes of another.
+pub(super) struct Forgery<'a> {
+    /// The argument that has it.
+    pub(super) argument: &'a str,
+    /// As it is.
+    pub(super) value: &'a str,
+    /// As it is then.
+    pub(super) forged: &'a str,
+}
+
+/// Writes the evidence about one act to a file.
 pub(super) async fn prove(
     stage: &Stage,
     server: &Server,
-    isolation: u64,
+    act: u64,
+    file: &str,
     narrator: &mut Narrator,
 ) -> anyhow::Result<PathBuf> {
     narrator.begin(
@@ -51,13 +61,13 @@ pub(super) async fn prove(
         "An auditor gets a file: the entries of the run with their place in the log, the signed delegation, the \
          policy, the keys. Nothing recorded of the run can be missing from it unnoticed.",
     )?;
-    narrator.command(&format!("deeds prove @{isolation} -o isolation.deeds"))?;
+    narrator.command(&format!("deeds prove @{act} -o {file}"))?;
     narrator.progress("waiting for a signed checkpoint");
-    let bundle = commands::prove::prove(&server.client, &format!("@{isolation}"), &[]).await?;
-    let path = stage.dir.join("isolation.deeds");
+    let bundle = commands::prove::prove(&server.client, &format!("@{act}"), &[]).await?;
+    let path = stage.dir.join(file);
     commands::prove::write(&path, &bundle, Existing::Refuse)?;
-    narrator.show(&format!("isolation.deeds, {} bytes", bundle.len()))?;
-    narrator.observed("proof", &json!({"bytes": bundle.len(), "isolation": isolation}));
+    narrator.show(&format!("{file}, {} bytes", bundle.len()))?;
+    narrator.observed("proof", &json!({"bytes": bundle.len(), "act": act}));
     Ok(path)
 }
 
@@ -75,7 +85,8 @@ pub(super) async fn verify_without_server(
     )?;
     let stopped = commands::stop::stop(&stage.config).await?;
     narrator.command("deeds stop")?;
-    narrator.command(&format!("deeds verify isolation.deeds --log-key '{}'", server.hello.log_vkey))?;
+    let file = bundle.file_name().unwrap_or_default().display();
+    narrator.command(&format!("deeds verify {file} --log-key '{}'", server.hello.log_vkey))?;
     let verified = verify(stage, server, bundle).await?;
     show(&verified, narrator)?;
     narrator.check("the file verifies", verified.verdict() == "verified" && verified.exit == 0)?;
@@ -84,20 +95,22 @@ pub(super) async fn verify_without_server(
     Ok(())
 }
 
-/// Changes one bit, so that the file names another host.
+/// Changes one bit, so that the file says something else.
 pub(super) async fn tamper(
     stage: &Stage,
     server: &Server,
     bundle: &Path,
+    names: &Forgery<'_>,
     narrator: &mut Narrator,
 ) -> anyhow::Result<()> {
-    let (host, forged) = (story::host(1), story::host(0));
+    let Forgery { argument, value, forged } = names;
     narrator.begin(
         "Tampering shows",
-        &format!("One bit of the file is flipped, so that it names {forged} instead of {host}."),
+        &format!("One bit of the file is flipped, so that it names {forged} instead of {value}."),
     )?;
     let mut bytes = std::fs::read(bundle)?;
-    let offset = flip(&mut bytes, &host).with_context(|| format!("the file does not name {host}"))?;
+    let offset =
+        flip(&mut bytes, argument, value).with_context(|| format!("the file does not name {value}"))?;
     let path = stage.dir.join("forged.deeds");
     std::fs::write(&path, &bytes)?;
     narrator.command("deeds verify forged.deeds")?;
@@ -110,8 +123,8 @@ pub(super) async fn tamper(
 }
 
 /// Flips the lowest bit of the last byte of a name where it stands as an argument; gives the offset.
-fn flip(bytes: &mut [u8], host: &str) -> Option<usize> {
-    let argument = format!("\"host\":\"{host}");
+fn flip(bytes: &mut [u8], name: &str, value: &str) -> Option<usize> {
+    let argument = format!("\"{name}\":\"{value}");
     let start = bytes.windows(argument.len()).position(|window| window == argument.as_bytes())?;
     let offset = start + argument.len() - 1;
     *bytes.get_mut(offset)? ^= 1;
@@ -155,9 +168,8 @@ mod tests {
     #[test]
     fn one_bit_makes_another_host() {
         let mut bytes = b"xx{\"host\":\"ws-0101\"}ws-0101".to_vec();
-        assert_eq!(flip(&mut bytes, "ws-0101"), Some(17));
+        assert_eq!(flip(&mut bytes, "host", "ws-0101"), Some(17));
         assert_eq!(bytes, b"xx{\"host\":\"ws-0100\"}ws-0101");
-        assert_eq!((story::host(1).as_str(), story::host(0).as_str()), ("ws-0101", "ws-0100"));
-        assert_eq!(flip(&mut bytes, "ws-0102"), None);
+        assert_eq!(flip(&mut bytes, "host", "ws-0102"), None);
     }
 }

@@ -1,23 +1,21 @@
-//! The stage: a temporary directory with policy, scope, keys and what the players are told, and the server that runs in
-//! it.
+//! The stage: a temporary directory with the files of a story and what the players are told, and the server that runs
+//! in it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
 use evidence::digest::hex;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
+use super::Script;
 use super::family::Family;
-use super::player::agent::{Call, Playbook};
-use super::player::service::Plan;
-use super::story;
+use super::player::agent::{Playbook, Step};
 use crate::config::{Config, VARIABLES};
 use crate::output::remark;
 use crate::{commands, entropy};
@@ -34,28 +32,48 @@ pub(super) struct Stage {
     families: Mutex<Vec<Family>>,
 }
 
+/// A sample server behind `deeds wrap`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wrapped<'a> {
+    /// Its name, in the log and among the samples.
+    pub(super) alias: &'a str,
+    /// The file of the delegation that its client acts under.
+    pub(super) delegation: &'a str,
+    /// Why its client was started.
+    pub(super) trigger: &'a str,
+    /// More options of `deeds wrap`.
+    pub(super) options: &'a [&'a str],
+    /// More arguments of the sample.
+    pub(super) player: Vec<String>,
+}
+
 impl Stage {
     /// Makes the directory and writes the story's files.
-    pub(super) fn open() -> anyhow::Result<Self> {
+    pub(super) fn open(script: &Script) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find the own executable")?;
         let dir = std::env::temp_dir().join(format!("deeds-demo-{}", hex(&entropy::bytes::<4>()?)));
         let made = DirBuilder::new().mode(0o700).create(&dir);
         made.with_context(|| format!("cannot make the directory `{}`", dir.display()))?;
         let config = Config { data: dir.join("data"), policy: Some(dir.join("policy")), ..Config::default() };
         let stage = Self { dir, config, program, families: Mutex::default() };
-        if let Err(error) = stage.write_files() {
+        if let Err(error) = stage.write_files(script) {
             stage.remove();
             return Err(error);
         }
         Ok(stage)
     }
 
-    fn write_files(&self) -> anyhow::Result<()> {
-        fs::create_dir(self.dir.join("policy"))?;
-        for (name, text) in story::POLICY {
-            fs::write(self.dir.join("policy").join(name), text)?;
+    fn write_files(&self, script: &Script) -> anyhow::Result<()> {
+        for (name, text) in script.files {
+            let path = self.dir.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::write(&path, text)?;
+            if text.starts_with("#!") {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+            }
         }
-        fs::write(self.dir.join("scope.json"), story::SCOPE)?;
         Ok(())
     }
 
@@ -67,9 +85,39 @@ impl Stage {
         let output = process.stdin(Stdio::null()).kill_on_drop(true).output().await;
         let output = output.with_context(|| format!("cannot start `deeds {command}`"))?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`deeds {command}` ended with {}: {}", output.status, said.trim());
+        // 1 is a finding: an answer all the same
+        let answered = matches!(output.status.code(), Some(0 | 1));
+        ensure!(answered, "`deeds {command}` ended with {}: {}", output.status, said.trim());
         serde_json::from_slice(&output.stdout)
             .with_context(|| format!("the answer of `deeds {command}` is no JSON"))
+    }
+
+    /// Runs a `deeds` command on this log and gives what a person would see of it.
+    pub(super) async fn text(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut process = self.process();
+        process.args(arguments).arg("--data").arg(&self.config.data);
+        let output = process.stdin(Stdio::null()).kill_on_drop(true).output().await;
+        let output = output.with_context(|| format!("cannot start `deeds {}`", arguments.join(" ")))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let answered = matches!(output.status.code(), Some(0 | 1));
+        ensure!(answered, "`deeds {}`: {}", arguments.join(" "), said.trim());
+        String::from_utf8(output.stdout).context("the answer is no text")
+    }
+
+    /// Runs a command under `deeds run`, which must end well; gives what it said.
+    pub(super) async fn acts(&self, arguments: &[&str], command: &[&str]) -> anyhow::Result<String> {
+        let mut process = self.process();
+        process.args(arguments).arg("--data").arg(&self.config.data).arg("--").args(command);
+        let output = process.stdin(Stdio::null()).kill_on_drop(true).output().await;
+        let output = output.with_context(|| format!("cannot start `deeds {}`", arguments.join(" ")))?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        ensure!(
+            output.status.success(),
+            "`deeds {}` ended with {}: {said}",
+            arguments.join(" "),
+            output.status
+        );
+        Ok(said)
     }
 
     /// Our own program in the directory, with nothing of the environment's own deeds.
@@ -83,52 +131,28 @@ impl Stage {
         process
     }
 
-    /// Tells the service under which mandate it acts: how to get its root, what to hand to the agent, what to do.
-    pub(super) fn plan_service(&self, mandate: &str) -> anyhow::Result<()> {
-        let mut agent_servers = BTreeMap::new();
-        let mut hand_over = BTreeMap::new();
-        for (alias, tools) in story::handed_over() {
-            let file = format!("{alias}.delegation");
-            let mut command = self.command(&["delegate", "--from", "playbook.delegation", "--new-key"])?;
-            command.extend(
-                ["--agent", story::AGENT, "--handoff", story::HAND_OVER, "-o", &file].map(str::to_owned),
-            );
-            command.extend(tools.into_iter().map(str::to_owned));
-            hand_over.insert(alias.to_owned(), command);
-            agent_servers.insert(alias.to_owned(), self.wrap(alias, &file, "event")?);
-        }
-        self.write("agent.json", &self.playbook(story::AGENT, agent_servers, story::agent_calls())?)?;
-        let key = format!("{}.key", story::SERVICE);
-        let root = ["delegate", "--as", &key, "--mandate", mandate, "--new-key", "-o", "playbook.delegation"];
-        let own =
-            BTreeMap::from([("ticket".to_owned(), self.wrap("ticket", "playbook.delegation", "event")?)]);
-        let program = text(&self.program)?;
-        let agent = [&program, "player", "agent", "--playbook", "agent.json"].map(str::to_owned).to_vec();
-        let own = self.playbook(story::SERVICE, own, story::service_calls())?;
-        self.write("service.json", &Plan { root: self.command(&root)?, hand_over, agent, own })
-    }
-
-    /// Tells the person on call what to do under her delegation.
-    pub(super) fn plan_on_call(&self, delegation: &str) -> anyhow::Result<()> {
-        let servers = BTreeMap::from([("edr".to_owned(), self.wrap("edr", delegation, "human")?)]);
-        self.write("on-call.json", &self.playbook(story::ON_CALL, servers, story::on_call_calls())?)
-    }
-
-    fn playbook(
+    /// Tells a player what to do.
+    pub(super) fn plan(
         &self,
         name: &str,
         servers: BTreeMap<String, Vec<String>>,
-        calls: Vec<Call>,
-    ) -> anyhow::Result<Playbook> {
-        Ok(Playbook { name: name.to_owned(), servers, runs: self.command(&["runs", "--json"])?, calls })
+        steps: Vec<Step>,
+    ) -> anyhow::Result<()> {
+        let runs = self.command(&["runs", "--json"])?;
+        let playbook = Playbook { name: name.to_owned(), servers, runs, steps };
+        Ok(fs::write(self.dir.join(playbook_of(name)), serde_json::to_vec_pretty(&playbook)?)?)
     }
 
-    fn write(&self, name: &str, told: &impl Serialize) -> anyhow::Result<()> {
-        Ok(fs::write(self.dir.join(name), serde_json::to_vec_pretty(told)?)?)
+    /// The command of a player that was told what to do.
+    pub(super) fn player(&self, name: &str) -> anyhow::Result<Vec<String>> {
+        let told = playbook_of(name);
+        Ok([text(&self.program)?.as_str(), "player", "agent", "--playbook", &told]
+            .map(str::to_owned)
+            .to_vec())
     }
 
     /// A `deeds` command on this log, as a player runs it.
-    fn command(&self, arguments: &[&str]) -> anyhow::Result<Vec<String>> {
+    pub(super) fn command(&self, arguments: &[&str]) -> anyhow::Result<Vec<String>> {
         let (program, data) = (text(&self.program)?, text(&self.config.data)?);
         let mut command = vec![program];
         command.extend(arguments.iter().map(|word| (*word).to_owned()));
@@ -136,13 +160,15 @@ impl Stage {
         Ok(command)
     }
 
-    /// The command of a tool behind `deeds wrap`, under a delegation file.
-    fn wrap(&self, alias: &str, delegation: &str, trigger: &str) -> anyhow::Result<Vec<String>> {
+    /// The command of a sample server behind `deeds wrap`, under a delegation file.
+    pub(super) fn wrap(&self, server: &Wrapped<'_>) -> anyhow::Result<Vec<String>> {
+        let Wrapped { alias, delegation, trigger, options, player } = server;
         let mut command =
             self.command(&["wrap", "--name", alias, "--delegation", delegation, "--trigger", trigger])?;
+        command.extend(options.iter().map(|option| (*option).to_owned()));
         let (program, journal) = (text(&self.program)?, text(&self.journal(alias))?);
-        command.extend(["--", &program, "player", alias, "--journal", &journal].map(str::to_owned));
-        command.extend(story::tool_arguments(alias));
+        command.extend(["--", &program, "player", "tool", alias, "--journal", &journal].map(str::to_owned));
+        command.extend(player.iter().cloned());
         Ok(command)
     }
 
@@ -168,9 +194,9 @@ impl Stage {
     }
 
     /// Starts a player with what it is told; it is ended with the stage at the latest.
-    pub(super) fn start_player(&self, player: &str, told: &str) -> anyhow::Result<Child> {
+    pub(super) fn start_player(&self, name: &str) -> anyhow::Result<Child> {
         let mut process = self.process();
-        process.args(["player", player, "--playbook", told]);
+        process.args(["player", "agent", "--playbook", &playbook_of(name)]);
         let (family, head) = Family::start(process, &self.log())?;
         self.families.lock().unwrap_or_else(PoisonError::into_inner).push(family);
         Ok(head)
@@ -198,6 +224,11 @@ impl Stage {
             remark(&format!("the directory `{}` could not be removed: {error}", self.dir.display()));
         }
     }
+}
+
+/// The file that tells a player what to do.
+fn playbook_of(name: &str) -> String {
+    format!("{name}.json")
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {

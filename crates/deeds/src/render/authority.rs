@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::fact::{Fact, text as fact_text};
 use super::style::{DIM, HEAD, WARN, of_word, paint};
 use super::text::{add, safe, wrap};
-use super::{chain, lists, tree};
+use super::{beside, chain, lists, tree};
 
 /// The facts of each section in the order in which they are read: heading, member of the answer, its facts. What
 /// an answer has beyond these follows them, so that nothing it says is dropped. The links of the chain stand between
@@ -56,9 +56,16 @@ pub(crate) fn page(answer: &Value, width: usize) -> String {
         match *member {
             "principal" => out.push_str(&chain::sections(answer, width)),
             "run" => out.push_str(&chain::handed_over(answer, width)),
-            "decision" => out.push_str(&chain::revoked_since(answer, width)),
-            "outcome" if verdict(answer) == Some("deny") => {
-                tree::line(&mut out, "status", "none: the call never reached the server", "", 1, width);
+            "tool" => out.push_str(&beside::of_tool(answer, width)),
+            "decision" => {
+                out.push_str(&beside::of_decision(answer, width));
+                out.push_str(&chain::revoked_since(answer, width));
+            }
+            "outcome" => {
+                if verdict(answer) == Some("deny") {
+                    tree::line(&mut out, "status", "none: the call never reached the server", "", 1, width);
+                }
+                out.push_str(&beside::of_outcome(answer, width));
             }
             _ => {}
         }

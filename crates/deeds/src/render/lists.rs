@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::beside;
 use super::fact::text as fact_text;
 use super::report;
 use super::style::{BAD, DIM, HEAD, WARN, of_word, paint};
@@ -13,14 +14,34 @@ const DIGEST_SHOWN: usize = 12;
 /// Longest arguments that are shown in a row, characters.
 const ARGUMENTS_MAX: usize = 40;
 
-/// `deeds runs`; `again` is the command that the answer came from, `before` the position it asked for.
-pub(crate) fn runs(answer: &Value, width: usize, again: &str, before: Option<u64>) -> String {
+/// What a list was asked for, as far as an empty one has to say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    /// Only what came before this entry.
+    pub(crate) before: Option<u64>,
+    /// Some of all there is: a time, a task.
+    pub(crate) narrowed: bool,
+}
+
+impl Asked {
+    /// Why a list is empty: there are none before an entry, none like that, or none at all, and what to do then.
+    pub(crate) fn nothing(self, what: &str, begin: &str) -> String {
+        match (self.before, self.narrowed) {
+            (Some(before), _) => format!("No {what} before @{before}.\n"),
+            (None, true) => {
+                format!("No {what} like that. Leave `--from`, `--to` or `--task` out to see all.\n")
+            }
+            (None, false) => format!("No {what} yet. {begin}\n"),
+        }
+    }
+}
+
+/// `deeds runs`; `again` is the command that the answer came from.
+pub(crate) fn runs(answer: &Value, width: usize, again: &str, asked: Asked) -> String {
     let list = rows(answer, "runs");
     let below = further(answer, again) + &margin(answer, width);
-    match (list.is_empty(), before) {
-        (true, Some(before)) => return format!("No runs before @{before}.\n{below}"),
-        (true, None) => return format!("No runs yet. Begin one with `deeds wrap -- COMMAND`.\n{below}"),
-        (false, _) => {}
+    if list.is_empty() {
+        return asked.nothing("runs", "Begin one with `deeds wrap -- COMMAND`.") + &below;
     }
     let day = one_day(list, "started_ms");
     let head = [
@@ -86,7 +107,14 @@ pub(crate) fn actions(answer: &Value, width: usize, again: &str) -> String {
     let list = rows(answer, "actions");
     let below = remarks(answer, width) + &further(answer, again) + &margin(answer, width);
     if list.is_empty() {
-        return format!("No actions match.\n{below}");
+        let nothing = match again {
+            // everything was asked for
+            "deeds did" => {
+                "No actions yet. They come with `deeds wrap -- COMMAND` or `deeds run -- COMMAND`."
+            }
+            _ => "No actions match.",
+        };
+        return format!("{nothing}\n{below}");
     }
     let day = one_day(list, "observed_ms");
     let head = [
@@ -137,7 +165,8 @@ fn action_row(action: &Value, same_day: bool, args_beside: bool) -> Row {
         [args, why].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(": ")
     };
     let row = Row::from(cells);
-    if below.is_empty() { row } else { row.note(styled(below, DIM)) }
+    let row = if below.is_empty() { row } else { row.note(styled(below, DIM)) };
+    beside::notes(action).into_iter().fold(row, Row::note)
 }
 
 /// The reason of a refusal, or that a tool is not classified.
@@ -215,17 +244,17 @@ pub(crate) fn further(answer: &Value, again: &str) -> String {
 }
 
 /// The day that all rows are of, if it is one.
-fn one_day(rows: &[Value], member: &str) -> Option<String> {
+pub(crate) fn one_day(rows: &[Value], member: &str) -> Option<String> {
     let mut days = rows.iter().map(|row| date(number(row, member)));
     let first = days.next()?;
     days.all(|day| day == first).then_some(first)
 }
 
-fn day_line(day: Option<&str>) -> String {
+pub(crate) fn day_line(day: Option<&str>) -> String {
     day.map(|day| format!("{}\n", paint(DIM, &format!("{day}, times in UTC")))).unwrap_or_default()
 }
 
-fn when(ms: u64, same_day: bool) -> Cell {
+pub(crate) fn when(ms: u64, same_day: bool) -> Cell {
     cell(if same_day { clock(ms) } else { time(ms) })
 }
 

@@ -28,7 +28,9 @@ pub(crate) fn page(status: &Value, width: usize) -> String {
         Some(other) => other.to_string(),
     };
     let signed = status.get("checkpoint_ms").and_then(Value::as_u64).map(time);
-    let signed = signed.map_or_else(|| "none yet".to_owned(), |at| format!("written {at}"));
+    let published = status.get("published").and_then(Value::as_u64).unwrap_or_default() > 0;
+    let unsigned = if published { "its time is not known here" } else { "none yet" };
+    let signed = signed.map_or_else(|| unsigned.to_owned(), |at| format!("written {at}"));
     let lines = [
         ("server", format!("deeds {}, process {}", text("/server/version"), text("/server/pid"))),
         ("socket", text("/server/socket")),

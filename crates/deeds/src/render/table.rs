@@ -69,6 +69,13 @@ pub(crate) struct Cell {
     style: Style,
 }
 
+impl Cell {
+    /// Its text, which is still as it came from outside, and its style.
+    pub(crate) fn parts(&self) -> (&str, Style) {
+        (&self.text, self.style)
+    }
+}
+
 /// A plain cell.
 pub(crate) fn cell(text: impl Into<String>) -> Cell {
     Cell { text: text.into(), style: PLAIN }

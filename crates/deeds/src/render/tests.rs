@@ -1,6 +1,7 @@
 //! Tests of the pages, from fixed answers of the shape that the server gives.
 
 mod delegation;
+mod provenance;
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -181,7 +182,7 @@ fn a_page_of_half_an_answer_is_half_a_page() {
     for answer in [json!({}), json!([]), Value::Null, json!({"principal": 3, "tool": {"uri": 4}})] {
         assert!(!plain(&authority::page(&answer, 80)).is_empty());
         assert!(plain(&lists::actions(&answer, 80, "deeds did")).contains("No actions"));
-        assert!(plain(&lists::runs(&answer, 80, "deeds runs", None)).contains("No runs"));
+        assert!(plain(&lists::runs(&answer, 80, "deeds runs", lists::Asked::default())).contains("No runs"));
         assert!(plain(&lists::principals(&answer, 80)).contains("No principals"));
     }
 }
@@ -208,14 +209,19 @@ fn runs_are_a_table() {
     };
     let answer =
         json!({"size": 30, "complete": true, "runs": [run(&missing("none"), 2), run(&fact("lost", 9), 0)]});
-    assert_snapshot!("runs", plain(&lists::runs(&answer, 100, "deeds runs", None)));
+    assert_snapshot!("runs", plain(&lists::runs(&answer, 100, "deeds runs", lists::Asked::default())));
 }
 
 #[test]
 fn an_empty_page_of_runs_is_not_an_empty_log() {
+    let before = lists::Asked { before: Some(0), narrowed: true };
     let answer = json!({"size": 3, "complete": true, "runs": []});
-    assert!(plain(&lists::runs(&answer, 80, "deeds runs", Some(0))).starts_with("No runs before @0.\n"));
-    assert!(plain(&lists::runs(&answer, 80, "deeds runs", None)).starts_with("No runs yet."));
+    assert!(plain(&lists::runs(&answer, 80, "deeds runs", before)).starts_with("No runs before @0.\n"));
+    assert!(
+        plain(&lists::runs(&answer, 80, "deeds runs", lists::Asked::default())).starts_with("No runs yet.")
+    );
+    let some = lists::Asked { before: None, narrowed: true };
+    assert!(plain(&lists::runs(&answer, 80, "deeds runs", some)).starts_with("No runs like that."));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What goes on beside the answers: the index follows the log, and lost leases are swept up.
+//! What goes on beside the answers: the index follows the log, lost leases are swept up, and client configurations are
+//! looked at.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,9 @@ use recorder::Recorder;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::watch::watch;
+use crate::config::Config;
+
 /// How often lost leases are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// After how many sweeps refusals that were only counted are recorded.
@@ -22,6 +26,7 @@ const FOLD_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Background {
     stopping: Arc<AtomicBool>,
     sweeper: AbortHandle,
+    watcher: AbortHandle,
 }
 
 impl Background {
@@ -29,11 +34,12 @@ impl Background {
     pub(crate) fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.sweeper.abort();
+        self.watcher.abort();
     }
 }
 
 /// Starts it.
-pub(crate) fn start(recorder: &Recorder, index: &Arc<Index>) -> anyhow::Result<Background> {
+pub(crate) fn start(config: &Config, recorder: &Recorder, index: &Arc<Index>) -> anyhow::Result<Background> {
     let stopping = Arc::new(AtomicBool::new(false));
     let (told, folded) = (Arc::clone(&stopping), Arc::clone(index));
     std::thread::Builder::new()
@@ -41,7 +47,8 @@ pub(crate) fn start(recorder: &Recorder, index: &Arc<Index>) -> anyhow::Result<B
         .spawn(move || fold(&folded, &told))
         .context("cannot start the thread that folds the index")?;
     let sweeper = tokio::spawn(sweep(recorder.clone())).abort_handle();
-    Ok(Background { stopping, sweeper })
+    let watcher = tokio::spawn(watch(recorder.clone(), config.clone())).abort_handle();
+    Ok(Background { stopping, sweeper, watcher })
 }
 
 fn fold(index: &Index, stopping: &AtomicBool) {

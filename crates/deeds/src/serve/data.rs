@@ -4,7 +4,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use ed25519_dalek::SigningKey;
@@ -82,6 +82,11 @@ pub(crate) fn keys(data: &Path) -> anyhow::Result<Keys> {
     })
 }
 
+/// The file of the issuer's or the tenant's key.
+pub(crate) fn key_file(data: &Path, which: &str) -> PathBuf {
+    data.join("keys").join(if which.starts_with("issuer") { "issuer.key" } else { "tenant.kek" })
+}
+
 /// Whether anything of a log is there. The keys are durable before the first byte of it is written.
 fn has_log(data: &Path) -> anyhow::Result<bool> {
     let directory = data.join("local");
@@ -111,10 +116,17 @@ fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot open the key `{name}`")),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("cannot open the key `{name}`: give it back to the user who runs the server, or restore it")
+            });
+        }
     };
     let found = file.metadata().with_context(|| format!("cannot look at the key `{name}`"))?;
-    ensure!(found.is_file(), "the key `{name}` is not a regular file");
+    ensure!(
+        found.is_file(),
+        "the key `{name}` is not a regular file: move that away and restore the key from a copy"
+    );
     let mode = found.mode() & 0o7777;
     if mode & 0o077 != 0 {
         bail!(
@@ -122,9 +134,11 @@ fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
              read it, begin a new log in another data directory"
         );
     }
-    let mut text = Zeroizing::new(String::new());
-    let read = file.take(SECRET_FILE_MAX_BYTES).read_to_string(&mut text);
-    read.with_context(|| format!("cannot read the key `{name}`"))?;
+    let mut text = Zeroizing::new(Vec::new());
+    let read = file.take(SECRET_FILE_MAX_BYTES).read_to_end(&mut text);
+    read.with_context(|| {
+        format!("cannot read the key `{name}`: give it back to the user who runs the server")
+    })?;
     parse(&text).map(Some).with_context(|| {
         format!(
             "the key `{name}` does not hold 64 lower-case hex digits and a newline: restore it from a copy"
@@ -132,8 +146,8 @@ fn read(path: &Path) -> anyhow::Result<Option<Secret>> {
     })
 }
 
-fn parse(text: &str) -> Option<Secret> {
-    let mut digest = Digest::from_hex(text.strip_suffix('\n')?)?;
+fn parse(text: &[u8]) -> Option<Secret> {
+    let mut digest = Digest::from_hex(core::str::from_utf8(text).ok()?.strip_suffix('\n')?)?;
     let secret = Zeroizing::new(digest.0);
     digest.0.zeroize();
     Some(secret)

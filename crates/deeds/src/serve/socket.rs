@@ -9,8 +9,13 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use tokio::net::UnixListener;
 
-/// Listens on the socket, for the own user alone.
-pub(crate) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+/// Mode of a socket for the own user alone.
+const OWN: u32 = 0o600;
+/// Mode of a socket for the group that the server runs as too.
+const GROUP: u32 = 0o660;
+
+/// Listens on the socket, for the own user alone, or for the own group too.
+pub(crate) fn bind(path: &Path, for_group: bool) -> anyhow::Result<UnixListener> {
     let name = path.display();
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
@@ -21,7 +26,8 @@ pub(crate) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
         Err(error) => return Err(error).with_context(|| format!("cannot look at `{name}`")),
     }
     let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on `{name}`"))?;
-    fs::set_permissions(path, Permissions::from_mode(0o600))
+    let mode = if for_group { GROUP } else { OWN };
+    fs::set_permissions(path, Permissions::from_mode(mode))
         .with_context(|| format!("cannot close `{name}` to others"))?;
     Ok(listener)
 }
@@ -41,14 +47,15 @@ mod tests {
     async fn an_old_socket_is_replaced_and_nothing_else_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deeds.sock");
-        drop(bind(&path).unwrap());
-        let listener = bind(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        drop(listener);
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        drop(bind(&path, true).unwrap());
+        assert_eq!(mode(), GROUP);
+        drop(bind(&path, false).unwrap());
+        assert_eq!(mode(), OWN);
         remove(&path);
         assert!(!path.exists());
         fs::write(&path, "notes").unwrap();
-        let error = bind(&path).unwrap_err().to_string();
+        let error = bind(&path, false).unwrap_err().to_string();
         assert!(error.contains("not a socket"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"notes");
     }

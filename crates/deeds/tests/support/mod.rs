@@ -9,7 +9,7 @@
 )]
 #![allow(clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -115,7 +115,7 @@ impl Data {
     pub(crate) fn edr(&self, wrap: &[&str]) -> Mcp {
         let mut command = self.command();
         command.arg("wrap").args(["--name", "edr"]).args(wrap);
-        command.args(["--", DEEDS, "player", "edr", "--journal", "edr.journal"]);
+        command.args(["--", DEEDS, "player", "tool", "edr", "--journal", "edr.journal"]);
         Mcp::start(&mut command)
     }
 
@@ -150,6 +150,8 @@ pub(crate) struct Mcp {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     next_id: u64,
+    /// Methods of what came that was no answer waited for.
+    came: Vec<String>,
 }
 
 impl Mcp {
@@ -158,7 +160,7 @@ impl Mcp {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut client = Self { child, stdin, stdout, next_id: 0 };
+        let mut client = Self { child, stdin, stdout, next_id: 0, came: Vec::new() };
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": "test", "version": "0"}});
         let answer = client.request("initialize", &params).expect("the server answers initialize");
@@ -191,6 +193,7 @@ impl Mcp {
             if answer.get("id") == Some(&json!(id)) {
                 return Some(answer);
             }
+            self.came.extend(answer["method"].as_str().map(str::to_owned));
         }
     }
 
@@ -207,13 +210,21 @@ impl Mcp {
         }
     }
 
+    /// How many frames with this method came while an answer was waited for.
+    pub(crate) fn passed(&self, method: &str) -> usize {
+        self.came.iter().filter(|came| *came == method).count()
+    }
+
     /// Closes its standard input and waits until it has ended.
-    pub(crate) fn close(mut self) {
+    pub(crate) fn close(self) {
+        drop(self.rest());
+    }
+
+    /// Closes its standard input; the lines that still come until it has ended.
+    pub(crate) fn rest(mut self) -> Vec<String> {
         drop(self.stdin.take());
-        let mut rest = String::new();
-        while self.stdout.read_line(&mut rest).is_ok_and(|read| read > 0) {
-            rest.clear();
-        }
+        let rest = self.stdout.by_ref().lines().map_while(Result::ok).collect();
         self.child.wait().unwrap();
+        rest
     }
 }

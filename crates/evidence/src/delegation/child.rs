@@ -11,6 +11,7 @@ use crate::label::Assurance;
 use crate::limits::CHAIN_DEPTH_MAX;
 use crate::principal::Holder;
 use crate::scope::Scope;
+use crate::span::Span;
 
 /// A child delegation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,10 +179,10 @@ impl Child {
 
     fn time_misfit(&self, parent: &Link) -> Option<String> {
         if self.exp > parent.exp() {
-            return Some(format!("it ends at {}, after its parent at {}", self.exp, parent.exp()));
+            return Some(format!("it ends {} after its parent", Span::between(self.exp, parent.exp())));
         }
         (self.iat < parent.iat())
-            .then(|| format!("it was made at {}, before its parent at {}", self.iat, parent.iat()))
+            .then(|| format!("it was made {} before its parent", Span::between(self.iat, parent.iat())))
     }
 
     fn binding_misfit(&self, parent: &Link) -> Option<String> {

@@ -10,6 +10,7 @@ use crate::label::Assurance;
 use crate::limits::{CHAIN_LINKS_MAX, CHAIN_MAX_BYTES, SKEW_S, TOKEN_MAX_BYTES};
 use crate::principal::{Holder, PrincipalKind};
 use crate::scope::Scope;
+use crate::span::Span;
 
 /// What a holder states when it narrows its authority for another key.
 #[derive(Debug, Clone)]
@@ -88,21 +89,11 @@ pub enum NarrowError {
         depth: u64,
     },
     /// Nothing is left of the parent.
-    #[error("the delegation to narrow ended at {exp} (seconds): get a new one")]
-    Ended {
-        /// When it ended.
-        exp: u64,
-    },
+    #[error("the delegation to narrow ended {0} ago: get a new one")]
+    Ended(Span),
     /// The clock is behind.
-    #[error(
-        "the delegation to narrow was made at {made}, and the clock here says {now} (seconds): correct the clock"
-    )]
-    Early {
-        /// When it was made.
-        made: u64,
-        /// The time given.
-        now: u64,
-    },
+    #[error("the delegation to narrow was made {0} from now, as the clock here goes: correct the clock")]
+    Early(Span),
     /// No life asked for.
     #[error("a delegation that lives 0 s allows nothing: give it a longer life")]
     NoLife,
@@ -229,10 +220,10 @@ fn life(parent: &Link, asked: &Narrowing<'_>) -> Result<(u64, u64), NarrowError>
         return Err(NarrowError::NoLife);
     }
     if asked.iat >= parent.exp() {
-        return Err(NarrowError::Ended { exp: parent.exp() });
+        return Err(NarrowError::Ended(Span::between(asked.iat, parent.exp())));
     }
     if asked.iat.saturating_add(SKEW_S) < parent.iat() {
-        return Err(NarrowError::Early { made: parent.iat(), now: asked.iat });
+        return Err(NarrowError::Early(Span::between(parent.iat(), asked.iat)));
     }
     let iat = asked.iat.max(parent.iat());
     Ok((iat, iat.saturating_add(asked.ttl).min(parent.exp())))

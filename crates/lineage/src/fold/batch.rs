@@ -1,4 +1,5 @@
-//! What changes with nearly every entry (last uses, counts, counters): kept in memory, written once per transaction.
+//! What changes with nearly every entry (last uses, counts, counters), and rows that are best written in the order of
+//! their keys: kept in memory, written once per transaction.
 
 use std::collections::HashMap;
 
@@ -20,7 +21,35 @@ pub(crate) struct Batch {
     /// Acts allowed and refused, by delegation and tool.
     uses: HashMap<(i64, i64), (u64, u64)>,
     /// Counters used, by run and by whose they are.
-    counters: HashMap<(i64, i64), Ranges>,
+    pub(super) counters: HashMap<(i64, i64), Ranges>,
+    /// Entries by kind.
+    counts: HashMap<u64, u64>,
+    pub(super) streams: HashMap<(i64, u64), StreamSeen>,
+    /// Acts by run.
+    pub(super) runs: HashMap<i64, Tally>,
+    tasks: HashMap<i64, Seen>,
+    /// Mark of a digest, position, role.
+    pub(super) digests: Vec<(i64, i64, u8)>,
+    /// Mark of a URI, position, role, mark of the digest.
+    pub(super) uris: Vec<(i64, i64, u8, Option<i64>)>,
+}
+
+/// What is new of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StreamSeen {
+    entries: u64,
+    last: u64,
+    pub(super) started: Option<u64>,
+    pub(super) ended: Option<u64>,
+    pub(super) command: Option<i64>,
+}
+
+/// What is new of the acts of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) actions: i64,
+    pub(super) refused: i64,
+    pub(super) outcomes: i64,
 }
 
 /// First and last time that an identity appears.
@@ -38,6 +67,22 @@ pub(crate) struct Act {
     pub(crate) principal: Option<i64>,
     pub(crate) holder: Option<HolderIds>,
     pub(crate) allowed: bool,
+}
+
+impl Batch {
+    pub(super) fn count(&mut self, kind: u64) {
+        *self.counts.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn stream(&mut self, run: i64, stream: u64, index: u64) {
+        let seen = self.streams.entry((run, stream)).or_default();
+        (seen.entries, seen.last) = (seen.entries + 1, index);
+    }
+
+    pub(super) fn task(&mut self, task: i64, index: u64, now_ms: u64) {
+        let now = (index, now_ms);
+        self.tasks.entry(task).or_insert(Seen { first: now, last: now }).last = now;
+    }
 }
 
 impl Folder<'_> {
@@ -140,34 +185,83 @@ impl Folder<'_> {
     /// Writes what was gathered, in the transaction of the entries that it comes from.
     pub(crate) fn flush(&mut self) -> Result<()> {
         let batch = core::mem::take(&mut self.batch);
-        for ((what, id), seen) in batch.seen {
-            self.tx
-                .prepare_cached(
-                    "INSERT INTO seen VALUES(?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT(what, id) DO UPDATE SET last = ?5, last_ms = ?6",
-                )?
-                .execute(params![
-                    what,
-                    id,
-                    sql(seen.first.0),
-                    sql(seen.first.1),
-                    sql(seen.last.0),
-                    sql(seen.last.1)
-                ])?;
+        self.flush_identities(&batch)?;
+        self.flush_runs(&batch)?;
+        self.flush_artifacts(batch.digests, batch.uris)?;
+        let mut counted = self
+            .tx
+            .prepare_cached("INSERT INTO counts VALUES(?1, ?2) ON CONFLICT(kind) DO UPDATE SET n = n + ?2")?;
+        for (kind, n) in batch.counts {
+            counted.execute([sql(kind), sql(n)])?;
         }
-        for ((token, tool), (allowed, refused)) in batch.uses {
-            self.tx
-                .prepare_cached(
-                    "INSERT INTO uses VALUES(?1, ?2, ?3, ?4) ON CONFLICT(token, tool)
-                     DO UPDATE SET allowed = allowed + ?3, refused = refused + ?4",
-                )?
-                .execute([token, tool, sql(allowed), sql(refused)])?;
-        }
+        let mut ranges_of = self.tx.prepare_cached("INSERT OR REPLACE INTO counters VALUES(?1, ?2, ?3)")?;
         for ((run, key), ranges) in batch.counters {
-            let text = serde_json::to_string(&ranges).unwrap_or_default();
-            self.tx
-                .prepare_cached("INSERT OR REPLACE INTO counters VALUES(?1, ?2, ?3)")?
-                .execute(params![run, key, text])?;
+            ranges_of.execute(params![run, key, serde_json::to_string(&ranges).unwrap_or_default()])?;
+        }
+        Ok(())
+    }
+
+    fn flush_identities(&self, batch: &Batch) -> Result<()> {
+        let mut last = self.tx.prepare_cached(
+            "INSERT INTO seen VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT(what, id) DO UPDATE SET last = ?5, last_ms = ?6",
+        )?;
+        for ((what, id), seen) in &batch.seen {
+            let (first, latest) = (seen.first, seen.last);
+            last.execute(params![what, id, sql(first.0), sql(first.1), sql(latest.0), sql(latest.1)])?;
+        }
+        let mut used = self.tx.prepare_cached(
+            "INSERT INTO uses VALUES(?1, ?2, ?3, ?4) ON CONFLICT(token, tool)
+             DO UPDATE SET allowed = allowed + ?3, refused = refused + ?4",
+        )?;
+        for ((token, tool), (allowed, refused)) in &batch.uses {
+            used.execute([*token, *tool, sql(*allowed), sql(*refused)])?;
+        }
+        Ok(())
+    }
+
+    fn flush_runs(&self, batch: &Batch) -> Result<()> {
+        let mut streams = self.tx.prepare_cached(
+            "INSERT INTO streams VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT(run, stream) DO UPDATE SET entries = entries + ?5, last = ?6, started = IFNULL(?3, started),
+             ended = IFNULL(?4, ended), command = IFNULL(?7, command)",
+        )?;
+        for ((run, stream), seen) in &batch.streams {
+            let (started, ended) = (seen.started.map(sql), seen.ended.map(sql));
+            let (entries, last) = (sql(seen.entries), sql(seen.last));
+            streams.execute(params![run, sql(*stream), started, ended, entries, last, seen.command])?;
+        }
+        let mut runs = self.tx.prepare_cached(
+            "UPDATE runs SET actions = actions + ?2, refused = refused + ?3, outcomes = outcomes + ?4 WHERE id = ?1",
+        )?;
+        for (run, tally) in &batch.runs {
+            runs.execute([*run, tally.actions, tally.refused, tally.outcomes])?;
+        }
+        let mut tasks = self.tx.prepare_cached(
+            "INSERT INTO tasks VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(id) DO UPDATE SET last = ?4, last_ms = ?5",
+        )?;
+        for (task, seen) in &batch.tasks {
+            let (first, last) = (seen.first, seen.last);
+            tasks.execute([*task, sql(first.0), sql(first.1), sql(last.0), sql(last.1)])?;
+        }
+        Ok(())
+    }
+
+    /// In the order of their keys, which are random: neighbours meet on one page.
+    fn flush_artifacts(
+        &self,
+        mut digests: Vec<(i64, i64, u8)>,
+        mut uris: Vec<(i64, i64, u8, Option<i64>)>,
+    ) -> Result<()> {
+        digests.sort_unstable();
+        uris.sort_unstable();
+        let mut add = self.tx.prepare_cached("INSERT OR IGNORE INTO digests VALUES(?1, ?2, ?3)")?;
+        for row in digests {
+            add.execute(row)?;
+        }
+        let mut add = self.tx.prepare_cached("INSERT OR IGNORE INTO uris VALUES(?1, ?2, ?3, ?4)")?;
+        for row in uris {
+            add.execute(row)?;
         }
         Ok(())
     }

@@ -2,20 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evidence::Verdict;
 use evidence::id::{self, Id};
 use evidence::kind::Vantage;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 use serde::Serialize;
 
+use super::beside::Beside;
 use super::chains::interned;
 use super::remarks::RemarkRow;
-use super::who::{Column, whose_actions};
-use super::{At, assurance, rows, run_row, unsigned};
+use super::select::{Condition, OutcomeIs, Stretch, principals, select, tools};
+use super::who::whose_actions;
+use super::{At, assurance, rows, run_row};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
 use crate::fold::{Dim, sql};
-use crate::index::{Index, meta};
-use crate::limits::{NAMES_MAX, ROW_ARGS_MAX_BYTES};
+use crate::index::Index;
+use crate::limits::{NAMES_MAX, ROW_ARGS_MAX_BYTES, TOOLS_MAX};
 use crate::record::Record;
 
 /// Whose actions.
@@ -31,15 +34,21 @@ pub enum Whose {
     Run(Id),
     /// One task's.
     Task(Id),
-    /// On one tool, by its URI.
-    Tool(String),
 }
 
-/// What to list.
+/// What to list: actions that meet every condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DidFilter {
     /// Whose.
     pub whose: Whose,
+    /// On one tool, by its URI, or on all tools of a server: `<server>#*`.
+    pub tool: Option<String>,
+    /// On whose authority: `sub`, `<iss> <sub>`, or a thumbprint.
+    pub principal: Option<String>,
+    /// Allowed or refused.
+    pub verdict: Option<Verdict>,
+    /// What came of it.
+    pub outcome: Option<OutcomeIs>,
     /// First moment on the log's clock, ms.
     pub from_ms: Option<u64>,
     /// First moment after the range, ms.
@@ -104,6 +113,9 @@ pub struct ActionRow {
     pub reason: Fact,
     /// What came of it.
     pub outcome: OutcomeRow,
+    /// What stands beside it in the log.
+    #[serde(flatten)]
+    pub beside: Beside,
 }
 
 /// What came of an action.
@@ -124,23 +136,34 @@ pub(crate) struct Indexed {
 }
 
 impl Index {
-    /// Lists actions, newest first. [`LineageError::NotFound`] when the log knows nobody or nothing of that name.
+    /// Lists actions, newest first. [`LineageError::NotFound`] when the log knows nobody or nothing of a name.
     pub fn did(&self, filter: &DidFilter) -> Result<Answer<Actions>, LineageError> {
         let limit = rows(filter.limit);
         let (size, found) = self.read(|db, size| {
-            let columns = columns(db, &filter.whose)?;
-            Ok((size, columns.map(|columns| select_all(db, filter, &columns, limit + 1)).transpose()?))
+            let conditions = match conditions(db, filter)? {
+                Ok(conditions) => conditions,
+                Err(absent) => return Ok((size, Err(absent))),
+            };
+            let stretch = Stretch::of(db, filter.from_ms, filter.to_ms, filter.before)?;
+            let selected = select(db, &conditions.all, stretch, limit + 1)?;
+            Ok((size, Ok((selected, conditions.cut))))
         })?;
-        let Some((mut indexed, names_cut)) = found else { return Err(not_found(&filter.whose, size)) };
+        let (selected, names_cut) = found.map_err(|absent| not_found(absent, filter, size))?;
+        let mut indexed = selected.rows;
         let mut margin = Margin::default();
-        if names_cut {
-            margin.left_out.push(format!("the name stands for more than {NAMES_MAX} identities"));
-        }
+        margin.left_out.extend(names_cut);
         let more = u64::try_from(indexed.len()).unwrap_or(u64::MAX) > limit;
         indexed.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next = indexed.last().filter(|_| more).map(|row| row.decided.index);
-        if let Some(next) = next {
-            margin.left_out.push(format!("older actions, those before @{next}"));
+        let next = match indexed.last().filter(|_| more) {
+            Some(row) => Some(row.decided.index),
+            None => selected.searched_to,
+        };
+        match (next, more) {
+            (Some(next), true) => margin.left_out.push(format!("older actions, those before @{next}")),
+            (Some(next), false) => {
+                margin.left_out.push(format!("what lies before @{next}: so far was searched"));
+            }
+            (None, _) => {}
         }
         let mut actions = Vec::new();
         for row in indexed {
@@ -201,8 +224,9 @@ impl Index {
             reason: Fact::of(&decision, "reason"),
             outcome: OutcomeRow {
                 status: status(&decision, finished.as_ref()),
-                index: finished.map(|finished| finished.index),
+                index: finished.as_ref().map(|finished| finished.index),
             },
+            beside: self.beside(&decision, finished.as_ref(), margin)?,
         }))
     }
 }
@@ -239,125 +263,85 @@ pub(crate) fn status(decision: &Record, finished: Option<&Record>) -> Fact {
     }
 }
 
-fn not_found(whose: &Whose, size: u64) -> LineageError {
-    let (what, name, advice) = match whose {
-        Whose::All => ("action", "any".into(), "record one first"),
-        Whose::Who(name) => (
-            "principal or agent",
-            name.clone(),
-            "`deeds runs` and `deeds principal list` name those there are",
+/// Which name of a question the log does not know.
+#[derive(Debug, Clone, Copy)]
+enum Absent {
+    Whose,
+    Tool,
+    Principal,
+}
+
+fn not_found(absent: Absent, filter: &DidFilter, size: u64) -> LineageError {
+    let people = "`deeds runs` and `deeds principal list` name those there are";
+    let (what, name, advice) = match (absent, &filter.whose) {
+        (Absent::Tool, _) => (
+            "action on the tool",
+            filter.tool.clone().unwrap_or_default(),
+            "write its URI, `<server>#<tool>`, or `<server>#*`; `deeds did` shows those that were used",
         ),
-        Whose::Run(run) => ("run", id::text(run), "`deeds runs` lists those there are"),
-        Whose::Task(task) => ("task", id::text(task), "`deeds runs` names those there are"),
-        Whose::Tool(tool) => ("action on the tool", tool.clone(), "write its URI, `<server>#<tool>`"),
+        (Absent::Principal, _) => ("principal", filter.principal.clone().unwrap_or_default(), people),
+        (Absent::Whose, Whose::All) => ("action", "any".into(), "record one first"),
+        (Absent::Whose, Whose::Who(name)) => ("principal or agent", name.clone(), people),
+        (Absent::Whose, Whose::Run(run)) => ("run", id::text(run), "`deeds runs` lists those there are"),
+        (Absent::Whose, Whose::Task(task)) => ("task", id::text(task), "`deeds tasks` lists those there are"),
     };
     LineageError::NotFound { what, name, size, advice }
 }
 
-/// The conditions that select somebody's actions, several where a name is ambiguous; each is answered from the
-/// column's own index. `None` when there is nobody; the flag says that a name stands for more identities than are
-/// looked for.
-fn columns(db: &Connection, whose: &Whose) -> rusqlite::Result<Option<(Vec<Column>, bool)>> {
-    let found: Vec<Column> = match whose {
-        Whose::All => return Ok(Some((Vec::new(), false))),
-        Whose::Run(run) => run_row(db, run)?.map(|run| ("run", run)).into_iter().collect(),
-        Whose::Task(task) => {
-            interned(db, Dim::Task, &id::text(task))?.map(|id| ("task", id)).into_iter().collect()
-        }
-        Whose::Tool(tool) => interned(db, Dim::Tool, tool)?.map(|id| ("tool", id)).into_iter().collect(),
+/// What selects the actions, and what of the names was not looked for.
+struct Conditions {
+    all: Vec<Condition>,
+    cut: Vec<String>,
+}
+
+fn conditions(db: &Connection, filter: &DidFilter) -> rusqlite::Result<Result<Conditions, Absent>> {
+    let mut found = Conditions { all: Vec::new(), cut: Vec::new() };
+    let more_names = || format!("the name stands for more than {NAMES_MAX} identities");
+    match &filter.whose {
+        Whose::All => {}
+        Whose::Run(run) => match run_row(db, run)? {
+            Some(run) => found.all.push(Condition::Column("run", vec![run])),
+            None => return Ok(Err(Absent::Whose)),
+        },
+        Whose::Task(task) => match interned(db, Dim::Task, &id::text(task))? {
+            Some(task) => found.all.push(Condition::Column("task", vec![task])),
+            None => return Ok(Err(Absent::Whose)),
+        },
         Whose::Who(name) => {
             let named = whose_actions(db, name)?;
-            return Ok((!named.columns.is_empty()).then_some((named.columns, named.cut)));
+            if named.columns.is_empty() {
+                return Ok(Err(Absent::Whose));
+            }
+            found.cut.extend(named.cut.then(more_names));
+            found.all.push(Condition::Who(named.columns));
         }
-    };
-    Ok((!found.is_empty()).then_some((found, false)))
-}
-
-fn select_all(
-    db: &Connection,
-    filter: &DidFilter,
-    (columns, cut): &(Vec<Column>, bool),
-    max: u64,
-) -> rusqlite::Result<(Vec<Indexed>, bool)> {
-    let bounds = positions(db, filter)?;
-    if columns.is_empty() {
-        return Ok((select(db, filter, bounds, None, max)?, *cut));
     }
-    let mut found = Vec::new();
-    for column in columns {
-        found.extend(select(db, filter, bounds, Some(*column), max)?);
-    }
-    // somebody can be principal and holder of one action
-    found.sort_by_key(|row| core::cmp::Reverse(row.decided.index));
-    found.dedup_by_key(|row| row.decided.index);
-    found.truncate(usize::try_from(max).unwrap_or(usize::MAX));
-    Ok((found, *cut))
-}
-
-fn select(
-    db: &Connection,
-    filter: &DidFilter,
-    (from, until): (i64, i64),
-    column: Option<Column>,
-    max: u64,
-) -> rusqlite::Result<Vec<Indexed>> {
-    let query = statement(column.map(|(name, _)| name));
-    let times = (sql(filter.from_ms.unwrap_or(0)), filter.to_ms.map_or(i64::MAX, sql));
-    let mut values = vec![from, until, times.0, times.1, sql(max)];
-    values.extend(column.map(|(_, id)| id));
-    db.prepare_cached(&query)?.query_map(params_from_iter(values), indexed)?.collect()
-}
-
-fn statement(column: Option<&str>) -> String {
-    let condition = column.map_or_else(String::new, |name| format!("{name} = ?6 AND "));
-    format!(
-        "SELECT decided, leaf, finished, finished_leaf FROM actions WHERE {condition}decided >= ?1 AND decided < ?2
-         AND observed_ms >= ?3 AND observed_ms < ?4 ORDER BY decided DESC LIMIT ?5"
-    )
-}
-
-/// Reads `decided, leaf, finished, finished_leaf`.
-pub(crate) fn indexed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Indexed> {
-    let finished = match (super::optional(row, 2)?, row.get::<_, Option<[u8; 32]>>(3)?) {
-        (Some(index), Some(leaf)) => Some(At { index, leaf }),
-        _ => None,
-    };
-    Ok(Indexed { decided: At { index: unsigned(row, 0)?, leaf: row.get(1)? }, finished })
-}
-
-/// The positions between which a time range lies.
-fn positions(db: &Connection, filter: &DidFilter) -> rusqlite::Result<(i64, i64)> {
-    use rusqlite::OptionalExtension as _;
-    let first_from = |second: u64| -> rusqlite::Result<Option<i64>> {
-        db.prepare_cached("SELECT first FROM seconds WHERE second >= ?1 ORDER BY second LIMIT 1")?
-            .query_row([sql(second)], |row| row.get(0))
-            .optional()
-    };
-    // nothing in the log reaches that time: nothing is selected
-    let from = filter.from_ms.map_or(Ok(Some(0)), |from| first_from(from / 1_000))?.unwrap_or(i64::MAX);
-    let mut until = filter.before.map_or(i64::MAX, sql);
-    if let Some(to) = filter.to_ms
-        && let Some(first_after) = first_from(to / 1_000 + 1)?
-    {
-        // entries written while the clock was behind may lie anywhere up to here
-        until = until.min(first_after.max(meta::<i64>(db, "behind")?.unwrap_or(0)));
-    }
-    Ok((from, until))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_selection_walks_its_own_index_in_order() {
-        let db = crate::schema::in_memory();
-        for column in ["run", "task", "tool", "principal", "holder"] {
-            let plan = crate::schema::plan(&db, &statement(Some(column)));
-            assert!(plan.contains(&format!("SEARCH actions USING INDEX actions_{column} ")), "{plan}");
-            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    if let Some(uri) = &filter.tool {
+        let mut tools = tools(db, uri)?;
+        if tools.is_empty() {
+            return Ok(Err(Absent::Tool));
         }
-        let plan = crate::schema::plan(&db, &statement(None));
-        assert!(plan.contains("SEARCH actions USING INTEGER PRIMARY KEY"), "{plan}");
+        let max = usize::try_from(TOOLS_MAX).unwrap_or(usize::MAX);
+        found.cut.extend((tools.len() > max).then(|| format!("tools of the server beyond {TOOLS_MAX}")));
+        tools.truncate(max);
+        found.all.push(Condition::Column("tool", tools));
     }
+    if let Some(name) = &filter.principal {
+        let mut ids = principals(db, name)?;
+        if ids.is_empty() {
+            return Ok(Err(Absent::Principal));
+        }
+        found.cut.extend((ids.len() > NAMES_MAX).then(more_names));
+        ids.truncate(NAMES_MAX);
+        found.all.push(Condition::Column("principal", ids));
+    }
+    found.all.extend(filter.verdict.map(|verdict| match verdict {
+        Verdict::Allow => Condition::Allowed,
+        Verdict::Deny => Condition::Refused,
+    }));
+    found.all.extend(filter.outcome.map(|outcome| match outcome {
+        OutcomeIs::Open => Condition::Open,
+        OutcomeIs::Status(status) => Condition::Status(status.as_str()),
+    }));
+    Ok(Ok(found))
 }

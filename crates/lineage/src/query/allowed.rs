@@ -83,9 +83,9 @@ pub struct AllowedTool {
 }
 
 /// The policies in force at a time.
-struct InForce {
-    set: Option<Arc<PolicySet>>,
-    digest: Fact,
+pub(super) struct InForce {
+    pub(super) set: Option<Arc<PolicySet>>,
+    pub(super) digest: Fact,
 }
 
 impl Index {
@@ -196,7 +196,7 @@ impl Index {
     }
 
     /// The policy set that was in force at a time.
-    fn policies_at(&self, at_ms: u64, margin: &mut Margin) -> Result<InForce, LineageError> {
+    pub(super) fn policies_at(&self, at_ms: u64, margin: &mut Margin) -> Result<InForce, LineageError> {
         let found = self.read(|db, _| {
             db.prepare_cached(
                 "SELECT idx, leaf FROM policies WHERE observed_ms <= ?1 ORDER BY idx DESC LIMIT 1",

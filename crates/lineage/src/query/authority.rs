@@ -15,8 +15,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 use store::ReadError;
 
-use super::actions::{Indexed, indexed};
+use super::actions::Indexed;
+use super::beside::{ArtifactsOf, ChangeRow, HumanInput};
 use super::run::writer_of;
+use super::select::indexed;
 use super::{cut, unsigned};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
@@ -44,9 +46,19 @@ pub struct Authority {
     pub action: u64,
     /// The act.
     pub act_id: Fact,
-    /// Positions of other decisions about the same act (attempts), oldest first.
+    /// Positions of other decisions about the same act (attempts), oldest first: those with its id, and those that the
+    /// cause of a retry names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<u64>,
+    /// Changes before it of what it names and of what its server is, latest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub definition_changes: Vec<ChangeRow>,
+    /// What somebody at the client answered within it, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub human_inputs: Vec<HumanInput>,
+    /// What it had and what came of it, in short, and which of it was withdrawn.
+    #[serde(flatten)]
+    pub artifacts: ArtifactsOf,
     /// On whose authority.
     pub principal: PrincipalPart,
     /// The signed link that the act was done under: the last of `chain`.
@@ -244,7 +256,6 @@ pub struct Located {
 /// What the index knows about one action.
 struct Place {
     action: Indexed,
-    attempts: Vec<u64>,
     late: Vec<u64>,
     policy: Option<u64>,
 }
@@ -255,6 +266,12 @@ impl Index {
         let (size, place) = self.read(|db, size| Ok((size, place(db, which)?)))?;
         let action = place.ok_or_else(|| not_found(which, size))?.action;
         Ok(Located { decided: action.decided.index, finished: action.finished.map(|at| at.index) })
+    }
+
+    /// Where an action is, and how much of the log that takes into account.
+    pub(super) fn place(&self, which: Which) -> Result<(u64, Indexed), LineageError> {
+        let (size, place) = self.read(|db, size| Ok((size, place(db, which)?)))?;
+        Ok((size, place.ok_or_else(|| not_found(which, size))?.action))
     }
 
     /// Under whose authority an action was done. [`LineageError::NotFound`] when there is no such action.
@@ -276,7 +293,9 @@ impl Index {
         let revocations = self.revocations_part(&decision, &checked, &mut margin)?;
         let (parent_run, handoff) = self.handed_over(&entry, &checked, &mut margin)?;
         cut(&mut place.late, LATE_FACTS_MAX, "entries about it that came later", &mut margin);
-        cut(&mut place.attempts, LATE_FACTS_MAX, "other decisions about the same act", &mut margin);
+        let act = decision.id("act_id");
+        let mut attempts = self.attempts(decision.index, act, LATE_FACTS_MAX)?;
+        cut(&mut attempts, LATE_FACTS_MAX, "other decisions about the same act", &mut margin);
         let committed = self.committed(&decision, finished.as_ref())?;
         let told = limits::Told {
             decision: &decision,
@@ -290,7 +309,10 @@ impl Index {
         let authority = Authority {
             action: decision.index,
             act_id: Fact::of(&decision, "act_id").checked(checked.proven()),
-            attempts: place.attempts,
+            attempts,
+            definition_changes: self.changes_before(&decision, &mut margin)?,
+            human_inputs: self.human_inputs(&decision, &mut margin)?,
+            artifacts: self.artifacts_of(&decision, finished.as_ref(), &mut margin)?,
             principal: principal_part(&decision, &checked),
             delegation: delegation_part(&decision, &checked),
             chain: links::chain_part(&checked),
@@ -389,19 +411,19 @@ fn place(db: &Connection, which: Which) -> rusqlite::Result<Option<Place>> {
         .prepare_cached("SELECT idx FROM policies WHERE idx < ?1 ORDER BY idx DESC LIMIT 1")?
         .query_row([sql(action.decided.index)], |row| unsigned(row, 0))
         .optional()?;
-    let mut attempts =
-        related(db, "SELECT decided FROM actions WHERE act_id = ?1 ORDER BY decided LIMIT ?2", act)?;
-    attempts.retain(|index| *index != action.decided.index);
-    let late = related(db, "SELECT idx FROM remarks WHERE act_id = ?1 ORDER BY idx LIMIT ?2", act)?;
-    Ok(Some(Place { action, attempts, late, policy }))
+    Ok(Some(Place { action, late: late(db, act)?, policy }))
 }
 
-/// Positions that name the same act: one more than an answer gives, and the action itself.
-fn related(db: &Connection, query: &str, act: Option<Id>) -> rusqlite::Result<Vec<u64>> {
+/// What was learnt about an act afterwards; one more than an answer gives. Parts of its lists and what people answered
+/// within it have places of their own.
+fn late(db: &Connection, act: Option<Id>) -> rusqlite::Result<Vec<u64>> {
     let Some(act) = act else { return Ok(Vec::new()) };
-    db.prepare_cached(query)?
-        .query_map(params![act, sql(LATE_FACTS_MAX + 2)], |row| unsigned(row, 0))?
-        .collect()
+    db.prepare_cached(
+        "SELECT idx FROM remarks WHERE act_id = ?1 AND IFNULL(subtype, '') NOT IN ('artifacts', 'human-input')
+         ORDER BY idx LIMIT ?2",
+    )?
+    .query_map(params![act, sql(LATE_FACTS_MAX + 1)], |row| unsigned(row, 0))?
+    .collect()
 }
 
 #[cfg(test)]

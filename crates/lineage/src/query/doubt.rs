@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use verify::chain::{self, Chain};
 use verify::orders::Orders;
 
-use super::actions::{Indexed, indexed, status};
+use super::actions::{Indexed, status};
 use super::chains::{Genesis, Until, interned, text_of};
+use super::select::indexed;
 use super::standing::{Knowledge, revocation};
 use super::{cut, rows, unsigned};
 use crate::answer::{Answer, Fact, Margin};

@@ -134,12 +134,7 @@ impl Index {
         remarks: &mut Vec<RemarkRow>,
     ) -> Result<(), LineageError> {
         let Some(ended) = span.ended else { return Ok(()) };
-        for (key, first, count) in self.read(|db, _| missing(db, run))? {
-            let signer = key.split(' ').next().unwrap_or_default();
-            let why = format!(
-                "the key `{signer}` counted {count} more proofs than are recorded, the first of them {first}: they were \
-                 refused unrecorded, or left out"
-            );
+        for (why, count) in self.read(|db, _| holes_of(db, run))? {
             remarks.push(RemarkRow {
                 index: ended,
                 what: "counter-hole",
@@ -220,6 +215,19 @@ fn tokens_of(db: &Connection, run: &Id) -> rusqlite::Result<Vec<i64>> {
     )?
     .query_map(params![run, sql(RUN_CHAINS_MAX + 1)], |row| row.get(0))?
     .collect()
+}
+
+/// The holes in the counters of a run, each in a sentence, and how many proofs it stands for.
+pub(super) fn holes_of(db: &Connection, run: &Id) -> rusqlite::Result<Vec<(String, u64)>> {
+    let told = |(key, first, count): (String, u64, u64)| {
+        let signer = key.split(' ').next().unwrap_or_default();
+        let why = format!(
+            "the key `{signer}` counted {count} more proofs than are recorded, the first of them {first}: they were \
+             refused unrecorded, or left out"
+        );
+        (why, count)
+    };
+    Ok(missing(db, run)?.into_iter().map(told).collect())
 }
 
 /// Whose counters have holes that no other run of the same key fills: the key, the first hole, and how many.

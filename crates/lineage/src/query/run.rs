@@ -7,7 +7,9 @@ use evidence::kind::Vantage;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
+use super::chains::interned;
 use super::remarks::RemarkRow;
+use super::select::Stretch;
 use super::{At, assurance_of_grade, cut, optional, rows, unsigned};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
@@ -23,6 +25,10 @@ pub struct RunsFilter {
     pub task: Option<Id>,
     /// Those too in which nothing was done but a root issued.
     pub issued: bool,
+    /// Only runs started at or after this time on the log's clock, ms.
+    pub from_ms: Option<u64>,
+    /// Only runs started before this time, ms.
+    pub to_ms: Option<u64>,
     /// Rows wanted; within 1 and [`ROWS_MAX`], else it is brought there.
     pub limit: Option<u64>,
     /// Only runs started below this position: the `next` of the answer before.
@@ -288,21 +294,25 @@ fn indexed_run(row: &rusqlite::Row<'_>) -> rusqlite::Result<IndexedRun> {
 pub(crate) const ISSUANCE: &str = "issued = 1 AND actions = 0";
 
 fn select(db: &Connection, filter: &RunsFilter, max: u64) -> rusqlite::Result<Vec<IndexedRun>> {
-    let before = filter.before.map_or(i64::MAX, sql);
-    let shown = if filter.issued { "1".to_owned() } else { format!("NOT ({ISSUANCE})") };
-    let Some(task) = &filter.task else {
-        let query = format!(
-            "SELECT {COLUMNS} FROM runs WHERE started < ?1 AND {shown} ORDER BY started DESC LIMIT ?2"
-        );
-        return db.prepare_cached(&query)?.query_map([before, sql(max)], indexed_run)?.collect();
-    };
-    let query = format!(
-        "SELECT {COLUMNS} FROM runs WHERE task = (SELECT id FROM dict WHERE kind = ?1 AND val = ?2)
-         AND started < ?3 AND {shown} ORDER BY started DESC LIMIT ?4"
-    );
-    db.prepare_cached(&query)?
-        .query_map(params![Dim::Task as u8, id::text(task), before, sql(max)], indexed_run)?
+    let stretch = Stretch::of(db, filter.from_ms, filter.to_ms, filter.before)?;
+    let mut values = stretch.values().to_vec();
+    values.push(sql(max));
+    if let Some(task) = &filter.task {
+        let Some(task) = interned(db, Dim::Task, &id::text(task))? else { return Ok(Vec::new()) };
+        values.push(task);
+    }
+    db.prepare_cached(&statement(filter.task.is_some(), filter.issued))?
+        .query_map(rusqlite::params_from_iter(values), indexed_run)?
         .collect()
+}
+
+fn statement(of_task: bool, issued: bool) -> String {
+    let task = if of_task { "task = ?6 AND " } else { "" };
+    let shown = if issued { "1".to_owned() } else { format!("NOT ({ISSUANCE})") };
+    format!(
+        "SELECT {COLUMNS} FROM runs WHERE {task}started >= ?1 AND started < ?2 AND started_ms >= ?3
+         AND started_ms < ?4 AND {shown} ORDER BY started DESC LIMIT ?5"
+    )
 }
 
 fn select_one(db: &Connection, run: &Id) -> rusqlite::Result<Option<IndexedRun>> {
@@ -379,4 +389,18 @@ pub(super) fn writer_of(db: &Connection, run: &Id, stream: u64) -> rusqlite::Res
 /// Used where a position is known to be indexed with a leaf hash.
 pub(super) fn at(row: &rusqlite::Row<'_>) -> rusqlite::Result<At> {
     Ok(At { index: unsigned(row, 0)?, leaf: row.get(1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_listed_in_order_from_an_index() {
+        let db = crate::schema::in_memory();
+        for (of_task, index) in [(false, "runs_started"), (true, "runs_task")] {
+            let plan = crate::schema::plan(&db, &statement(of_task, false));
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
+    }
 }

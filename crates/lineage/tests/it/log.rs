@@ -82,11 +82,17 @@ pub(crate) struct Call<'a> {
     pub(crate) args: &'a str,
     pub(crate) refused: Option<&'a str>,
     pub(crate) act_id: Option<Id>,
+    pub(crate) operation: &'a str,
+    /// The field `inputs`; null where there is none.
+    pub(crate) inputs: Value,
+    /// Position of the outcome that this tries again after.
+    pub(crate) after: Option<u64>,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn of(tool: &'a str, args: &'a str) -> Self {
-        Self { tool, args, refused: None, act_id: None }
+        let operation = "tools/call";
+        Self { tool, args, refused: None, act_id: None, operation, inputs: Value::Null, after: None }
     }
 }
 
@@ -186,8 +192,15 @@ impl Log {
     }
 
     pub(crate) fn activate(&mut self, text: &str) -> u64 {
+        self.activate_with(text, None)
+    }
+
+    /// Activates rules with a class table.
+    pub(crate) fn activate_with(&mut self, text: &str, classes: Option<&str>) -> u64 {
         let text = if text.contains("@id") { text.to_owned() } else { format!("@id(\"allow-all\")\n{text}") };
-        let set = PolicySet::from_files(vec![PolicyFile { path: "policy.cedar".into(), text }]).unwrap();
+        let mut files = vec![PolicyFile { path: "policy.cedar".into(), text }];
+        files.extend(classes.map(|text| PolicyFile { path: "classes.toml".into(), text: text.to_owned() }));
+        let set = PolicySet::from_files(files).unwrap();
         let file = |file: &PolicyFile| {
             let sha256 = Digest::of(file.text.as_bytes()).hex();
             json!({"path": file.path, "sha256": sha256, "text": file.text})
@@ -400,7 +413,7 @@ impl Log {
             ("chain", json!(run.digest)),
             ("pop", json!(pop.sign(&run.key))),
             ("decided_at_ms", json!(self.now_ms)),
-            ("operation", json!("tools/call")),
+            ("operation", json!(call.operation)),
             ("tool", json!(call.tool)),
             ("definition_digest", json!({"unknown": "no list has shown it"})),
             ("class", json!({"classes": ["write"], "classified": false, "why": "no row"})),
@@ -417,18 +430,38 @@ impl Log {
         if let Some(code) = call.refused {
             fields.push(("reason", json!({"code": code, "step": "policy", "text": "not this one"})));
         }
+        if !call.inputs.is_null() {
+            fields.push(("inputs", call.inputs.clone()));
+        }
         let raw = [("args", call.args.to_owned())];
-        self.append_raw((Kind::Decided, run.id, run.stream, &[]), &fields, &raw)
+        let causes: Vec<Cause> =
+            call.after.map(|outcome| Cause::Here(self.leaf(outcome))).into_iter().collect();
+        self.append_raw((Kind::Decided, run.id, run.stream, &causes), &fields, &raw)
     }
 
     /// Records the outcome of a decided act.
     pub(crate) fn finish(&mut self, run: &Run, decision: u64, act_id: Id, status: &str, result: &str) -> u64 {
-        let fields = [
+        self.finish_with(run, (decision, act_id), status, result, &Value::Null)
+    }
+
+    /// Records an outcome with the field `outputs`, unless that is null.
+    pub(crate) fn finish_with(
+        &mut self,
+        run: &Run,
+        (decision, act_id): (u64, Id),
+        status: &str,
+        result: &str,
+        outputs: &Value,
+    ) -> u64 {
+        let mut fields = vec![
             ("act_id", json!(id::text(&act_id))),
             ("status", json!(status)),
             ("result_digest", json!(Digest::of(result.as_bytes()).to_string())),
             ("duration", json!({"us": 1_500})),
         ];
+        if !outputs.is_null() {
+            fields.push(("outputs", outputs.clone()));
+        }
         let cause = [Cause::Here(self.leaf(decision))];
         let raw = [("result", result.to_owned())];
         self.append_raw((Kind::Finished, run.id, run.stream, &cause), &fields, &raw)

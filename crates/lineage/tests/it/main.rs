@@ -8,7 +8,13 @@ mod bounds;
 #[cfg(test)]
 mod chains;
 #[cfg(test)]
+mod definitions;
+#[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod fold;
+#[cfg(test)]
+mod gaps;
 #[cfg(test)]
 mod held;
 #[cfg(test)]
@@ -17,5 +23,9 @@ mod log;
 mod orders;
 #[cfg(test)]
 mod queries;
+#[cfg(test)]
+mod tasks;
+#[cfg(test)]
+mod trace;
 #[cfg(test)]
 mod trees;

@@ -80,10 +80,13 @@ fn refused_tables_say_where_and_what() {
     let cases = [
         (
             "[[tool]]\nuri = \"a#b\"\nclasses = [\"wriet\"]",
-            "classes.toml:3:11: `wriet` is no class; choose from",
+            "classes.toml:3:12: `wriet` is no class; choose from",
         ),
-        ("[[tool]]\nuri = \"a#b\"\nclasses = []", "classes.toml:3:11: names no class"),
-        ("[[tool]]\nuri = \"a#b\"\nclasses = [\"read\", \"read\"]", "classes.toml:3:11: names `read` twice"),
+        ("[[tool]]\nuri = \"a#b\"\nclasses = []", "classes.toml:3:11: the row names no class"),
+        (
+            "[[tool]]\nuri = \"a#b\"\nclasses = [\"read\", \"read\"]",
+            "classes.toml:3:20: the row names `read` twice",
+        ),
         ("[[tool]]\nuri = \"a\"\nclasses = [\"read\"]", "classes.toml:2:7: `a` is not a tool; write"),
         ("[[tool]]\nuri = \"#*\"\nclasses = [\"read\"]", "classes.toml:2:7: `#*` is not a tool"),
         ("[[tool]]\nuri = \"a#b#*\"\nclasses = [\"read\"]", "classes.toml:2:7: `a#b#*` is not a tool"),
@@ -91,6 +94,32 @@ fn refused_tables_say_where_and_what() {
             "[[tool]]\nuri = \"a#b\"\nclasses = [\"read\"]\ndefinition = \"sha256:AB\"",
             "classes.toml:4:14: `sha256:AB` is not a digest",
         ),
+        (
+            "[[tool]]\nuri = \"a#b\"\nclasses = [\"destructive\"]",
+            "classes.toml:3:12: what is `destructive` writes; name `write` too",
+        ),
+        (
+            "[[tool]]\nuri = \"a#b\"\nclasses = [\"read\"]\npinned = true",
+            "classes.toml:4:10: `pinned` needs a `definition`",
+        ),
+        (
+            "[[tool]]\nuri = \"a#*\"\nclasses = [\"read\"]\npinned = true",
+            "classes.toml:2:7: a row for a whole",
+        ),
+        (
+            "[[tool]]\nuri = \"a#b\"\nclasses = [\"read\"]\npinned = 1",
+            "classes.toml:4:10: invalid type: integer",
+        ),
+        (
+            "[[tool]]\nuri = \"a#b\"\nclasses = [\"read\"]\npin = true",
+            "classes.toml:4:1: unknown field `pin`",
+        ),
+        ("[[server]]\nuri = \"a\"", "classes.toml:2:7: the row pins nothing; give it `command`"),
+        ("[[server]]\nuri = \"a#b\"\ncommand = \"x\"", "classes.toml:2:7: `a#b` is not a server"),
+        ("[[server]]\nuri = \"\"\ncommand = \"x\"", "classes.toml:2:7: `` is not a server"),
+        ("[[server]]\nuri = \"a\"\ncommand = \"x\"", "classes.toml:3:11: `x` is not a digest"),
+        ("[[server]]\nuri = \"a\"\npackages = \"x\"", "classes.toml:3:1: unknown field `packages`"),
+        ("[[server]]\ncommand = \"x\"", "classes.toml:1:1: missing field `uri`"),
         ("[[tool]]\nuri = \"a#b\"", "classes.toml:1:1: missing field `classes`"),
         ("[[tool]]\nurl = \"a#b\"", "classes.toml:2:1: unknown field `url`"),
         ("[[tools]]\nuri = \"a#b\"", "classes.toml:1:3: unknown field `tools`"),
@@ -106,6 +135,17 @@ fn refused_tables_say_where_and_what() {
     assert!(refused(&(row("a#b") + &row("a#b"))).starts_with("classes.toml:5:7: `a#b` has two rows"));
     assert!(refused(&(row("a#*") + &row("a#*"))).starts_with("classes.toml:5:7: `a#*` has two rows"));
     assert_eq!(refused(&(row("a") + &row("b"))).lines().count(), 2);
+    let server = format!("[[server]]\nuri = \"a\"\ncommand = \"{PIN}\"\n");
+    assert!(refused(&(server.clone() + &server)).starts_with("classes.toml:5:7: `a` has two rows; keep one"));
+    assert_eq!(refused(&(row("a") + "[[server]]\nuri = \"a\"")).lines().count(), 2);
+}
+
+#[test]
+fn a_finding_marks_the_value_that_is_meant() {
+    let text = "[[tool]]\nuri = \"a#b\"\nclasses = [\"read\", \"wriet\"]\n";
+    let findings = ClassTable::parse(text).unwrap_err();
+    let place = |of: &crate::Finding| (of.line, of.column, of.end_line, of.end_column);
+    assert_eq!(findings.iter().map(place).collect::<Vec<_>>(), [(3, 20, 3, 27)]);
 }
 
 #[test]
@@ -116,4 +156,6 @@ fn rows_are_limited() {
     };
     assert_eq!(ClassTable::parse(&rows(CLASS_ROWS_MAX)).unwrap().tools.len(), CLASS_ROWS_MAX);
     assert!(ClassTable::parse(&rows(CLASS_ROWS_MAX + 1)).is_err());
+    let with_server = rows(CLASS_ROWS_MAX) + &format!("[[server]]\nuri = \"s\"\ncommand = \"{PIN}\"");
+    assert!(ClassTable::parse(&with_server).is_err());
 }

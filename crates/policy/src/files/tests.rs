@@ -52,12 +52,18 @@ fn names_are_plain_and_known() {
         ".cedar",
         "a.cedar~",
     ] {
-        assert!(refusals(vec![file(name, "")]).contains("is not a usable name"), "{name}");
+        assert!(refusals(vec![file(name, "")]).contains("this is not a usable name"), "{name}");
     }
     for name in ["a.ceder", "a.cedar.bak", "cedar", "schema.cedarschema.bak", "classes.tml", "b.md"] {
-        assert!(refusals(vec![file(name, "")]).contains("does not belong in a policy directory"), "{name}");
+        assert!(
+            refusals(vec![file(name, "")]).contains("this does not belong in a policy directory"),
+            "{name}"
+        );
     }
-    assert!(refusals(vec![file("a.cedar", ""), file("a.cedar", "")]).starts_with("a.cedar: is there twice"));
+    assert!(
+        refusals(vec![file("a.cedar", ""), file("a.cedar", "")])
+            .starts_with("a.cedar: a file of this name is there twice")
+    );
     assert!(refusals(vec![]).contains("nothing would ever be permitted"));
 }
 
@@ -70,12 +76,12 @@ fn number_and_sizes_are_limited() {
     let schema = || file(SCHEMA_FILE, "");
     assert!(complete(vec![schema(), blank("a.cedar", POLICY_FILE_BYTES_MAX)]).is_ok());
     let refused = refusals(vec![schema(), blank("a.cedar", POLICY_FILE_BYTES_MAX + 1)]);
-    assert!(refused.starts_with("a.cedar: has more than 131072 bytes"), "{refused}");
+    assert!(refused.starts_with("a.cedar: the file has more than 131072 bytes"), "{refused}");
 
     let half = POLICY_TOTAL_BYTES_MAX / 2;
     assert!(complete(vec![schema(), blank("a.cedar", half), blank("b.cedar", half)]).is_ok());
     let over = vec![schema(), blank("a.cedar", half), blank("b.cedar", half), blank("c.cedar", 1)];
-    assert!(refusals(over).contains("has 262145 bytes together"));
+    assert!(refusals(over).contains("the files have 262145 bytes together"));
 }
 
 #[test]
@@ -101,11 +107,11 @@ fn a_directory_with_anything_else_is_refused() {
     let text = read_directory(dir.path()).unwrap_err().to_string();
     for expected in [
         "5 problems",
-        "sub: does not belong in a policy directory",
-        "sub.cedar: is not a regular file",
-        "floor.ceder: does not belong",
-        "bad.cedar: is not UTF-8 text",
-        "long.cedar: has more than 131072 bytes",
+        "sub: this does not belong in a policy directory",
+        "sub.cedar: this is not a regular file",
+        "floor.ceder: this does not belong",
+        "bad.cedar: this is not UTF-8 text",
+        "long.cedar: the file has more than 131072 bytes",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }

@@ -1,10 +1,12 @@
 //! Loading: ids, validation with places, warnings, schemas, limits.
 
+use crate::error::PolicyError;
 use crate::files::{BUILT_IN_SCHEMA, PolicyFile, SCHEMA_FILE};
+use crate::fit::OPERATIONS;
 use crate::limits::{POLICIES_MAX, POLICY_ID_MAX};
 use crate::set::{Effect, PolicySet};
 
-const PERMIT: &str = "@id(\"all\")\npermit (principal, action, resource);\n";
+const PERMIT: &str = "@id(\"all\")\npermit (principal, action in Deeds::Action::\"act\", resource);\n";
 
 fn file(path: &str, text: &str) -> PolicyFile {
     PolicyFile { path: path.to_owned(), text: text.to_owned() }
@@ -27,7 +29,7 @@ fn warnings(text: &str) -> Vec<String> {
 fn policies_are_named_by_their_ids_across_files() {
     let set = load(&[
         ("b.cedar", "\n\n@id(\"z\") forbid (principal, action, resource) when { !resource.classified };"),
-        ("a.cedar", &format!("{PERMIT}\n  @id(\"floor/x:1.2\") permit (principal, action, resource);")),
+        ("a.cedar", &format!("{PERMIT}\n  @id(\"floor/x:1.2\") forbid (principal, action, resource);")),
     ]);
     let named: Vec<_> =
         set.policies().iter().map(|p| (p.id.as_str(), p.effect, p.file.as_str(), p.line)).collect();
@@ -35,7 +37,7 @@ fn policies_are_named_by_their_ids_across_files() {
         named,
         [
             ("all", Effect::Permit, "a.cedar", 1),
-            ("floor/x:1.2", Effect::Permit, "a.cedar", 4),
+            ("floor/x:1.2", Effect::Forbid, "a.cedar", 4),
             ("z", Effect::Forbid, "b.cedar", 3),
         ]
     );
@@ -66,13 +68,13 @@ fn a_duplicate_id_is_refused_within_and_across_files() {
 fn a_duplicate_annotation_is_refused_by_the_parser() {
     let text = "@id(\"a\")\n@obligation(\"x\")\n@obligation(\"y\")\npermit (principal, action, resource);";
     let text = refused(&[("a.cedar", text)]);
-    assert!(text.contains("a.cedar:3:1: duplicate annotation: @obligation"), "{text}");
+    assert!(text.contains("a.cedar:3:1: `@obligation` stands here a second time"), "{text}");
 }
 
 #[test]
 fn templates_are_refused() {
     let text = refused(&[("a.cedar", "@id(\"t\")\npermit (principal == ?principal, action, resource);")]);
-    assert!(text.contains("a.cedar:1:1: is a template"), "{text}");
+    assert!(text.contains("a.cedar:1:1: this is a template"), "{text}");
 }
 
 #[test]
@@ -101,8 +103,8 @@ fn strict_validation_refuses_what_could_err_or_never_match() {
         ("context.delegation.purpose == \"x\"", "purpose"),
         ("context.arguments.path == \"x\"", "arguments"),
         ("principal.sub == \"x\"", "sub"),
-        ("context.delegation.depth < \"2\"", "Long"),
-        ("decimal(context.run.id).lessThan(decimal(\"1.0\"))", "non-literal"),
+        ("context.delegation.depth < \"2\"", "this is a text, where a number must stand"),
+        ("decimal(context.run.id).lessThan(decimal(\"1.0\"))", "written out in the brackets"),
     ];
     for (condition, expected) in cases {
         let policy = format!("@id(\"x\") permit (principal, action, resource) when {{ {condition} }};");
@@ -118,20 +120,52 @@ fn strict_validation_refuses_what_could_err_or_never_match() {
 
 #[test]
 fn what_is_probably_not_meant_is_a_warning() {
-    let text = "@id(\"a\") @obligations(\"notify:x\") permit (principal, action, resource);";
+    let head = "permit (principal, action in Deeds::Action::\"act\", resource)";
+    let text = format!("@id(\"a\") @obligations(\"notify:x\") {head};");
     assert_eq!(
-        warnings(text),
+        warnings(&text),
         [
             "a.cedar:1:1: annotation `@obligations` has no effect; known are `@id`, `@obligation`, `@description`"
         ]
     );
-    let text = "@id(\"a\") @obligation(\"notify:x, redact\") permit (principal, action, resource);";
-    let found = warnings(text);
+    let text = format!("@id(\"a\") @obligation(\"notify:x, redact\") {head};");
+    let found = warnings(&text);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("a.cedar:1:1: obligation `notify:x` is not known here"), "{found:?}");
-    let text = "\n@id(\"a\") permit (principal, action, resource) when { false };";
-    let found = warnings(text);
-    assert!(found.len() == 1 && found[0].starts_with("a.cedar:2:"), "{found:?}");
+    let found = warnings(&format!("\n@id(\"a\") {head} when {{ false }};"));
+    assert_eq!(found, ["a.cedar:2:1: this rule never applies, because nothing that can happen fits it"]);
+}
+
+#[test]
+fn a_permit_for_no_action_in_particular_is_a_warning() {
+    let rules = "@id(\"wide\") // action\n@description(\"action\") permit (principal, action, resource);\n\
+                 @id(\"no\") forbid (principal, action, resource);\n\
+                 @id(\"by-name\") permit (principal, action == Deeds::Action::\"roots/list\", resource);\n\
+                 @id(\"group\") permit (principal, action in [Deeds::Action::\"asked-by-server\"], resource);";
+    let found = load(&[("a.cedar", rules)]).warnings().to_vec();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let place = (found[0].line, found[0].column, found[0].end_line, found[0].end_column);
+    assert_eq!(place, (2, 43, 2, 49));
+    let text = "`wide` permits what a server asks for too (sampling, elicitation, roots), because it names no action";
+    assert_eq!(found[0].message, text);
+    assert!(found[0].help.as_ref().unwrap().contains("action in Deeds::Action::\"act\""));
+}
+
+#[test]
+fn one_mistake_is_one_finding_with_its_extent() {
+    let text =
+        "@id(\"a\") permit (principal, action, resource) when { context.delegation.purpose == \"x\" };";
+    let PolicyError::Refused(found) = PolicySet::from_files(vec![file("a.cedar", text)]).unwrap_err() else {
+        panic!("not refused");
+    };
+    assert_eq!(found.len(), 1, "{found:?}");
+    let meant: String = text.chars().skip(found[0].column as usize - 1).collect();
+    assert!(meant.starts_with("context.delegation.purpose"), "{meant}");
+    assert_eq!(found[0].end_column - found[0].column, 26);
+    assert_eq!((found[0].line, found[0].end_line), (1, 1));
+    let json = serde_json::to_value(&found[0]).unwrap();
+    let members: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["file", "line", "column", "end_line", "end_column", "message", "help"]);
 }
 
 #[test]
@@ -141,19 +175,59 @@ fn a_schema_that_lacks_what_requests_are_made_of_is_refused() {
 
     let without_grade = BUILT_IN_SCHEMA.replace("    grade: String,", "");
     let text = refused(&[("a.cedar", PERMIT), (SCHEMA_FILE, &without_grade)]);
-    assert!(text.contains("schema.cedarschema: does not declare what every request is made of"), "{text}");
+    assert!(
+        text.contains("schema.cedarschema: the schema does not declare what every request is made of"),
+        "{text}"
+    );
     assert!(text.contains("grade"), "{text}");
 
-    let without_group = BUILT_IN_SCHEMA.replace(" in [Action::\"act\"]", "");
-    let text = refused(&[("a.cedar", PERMIT), (SCHEMA_FILE, &without_group)]);
-    assert!(text.contains("Deeds::Action::\"act\"") && text.contains("did not forbid"), "{text}");
+    let without_group = BUILT_IN_SCHEMA.replace("in [Action::\"act\"] appliesTo", "appliesTo");
+    let text = refused(&[
+        ("a.cedar", "@id(\"no\") forbid (principal, action, resource);"),
+        (SCHEMA_FILE, &without_group),
+    ]);
+    assert!(text.contains("Deeds::Action::\"act\"") && text.contains("does not forbid"), "{text}");
 
     let without_class = BUILT_IN_SCHEMA.replace("entity Tool in [Server, Class]", "entity Tool in [Server]");
     let text = refused(&[("a.cedar", PERMIT), (SCHEMA_FILE, &without_class)]);
-    assert!(text.contains("schema.cedarschema: does not declare"), "{text}");
+    assert!(text.contains("schema.cedarschema: the schema does not declare"), "{text}");
 
     let text = refused(&[("a.cedar", PERMIT), (SCHEMA_FILE, "entity Agent;")]);
-    assert!(text.contains("schema.cedarschema: does not declare"), "{text}");
+    assert!(text.contains("schema.cedarschema: the schema does not declare"), "{text}");
+}
+
+#[test]
+fn a_schema_that_lacks_an_action_or_a_class_is_told_which() {
+    for (operation, group) in OPERATIONS {
+        let line = format!("    \"{operation}\"");
+        assert_eq!(BUILT_IN_SCHEMA.matches(&line).count(), 1, "{operation}");
+        let without = BUILT_IN_SCHEMA.replace(&line, "    \"something/else\"");
+        let text = refused(&[("a.cedar", PERMIT), (SCHEMA_FILE, &without)]);
+        let missing = format!(
+            "the action `Deeds::Action::\"{operation}\"` is missing; declare it in the group `Deeds::Action::\"{group}\"`"
+        );
+        assert!(text.contains("1 problem") && text.contains(&missing), "{text}");
+    }
+    let older = BUILT_IN_SCHEMA.replace("\"destructive\", ", "").replace("    \"command/run\"", "    \"x\"");
+    let text = refused(&[("a.cedar", PERMIT), (SCHEMA_FILE, &older)]);
+    assert!(
+        text.contains("2 problems") && text.contains("the class `Deeds::Class::\"destructive\"` is missing"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_a_server_asks_for_must_not_be_among_what_an_agent_does() {
+    let both = BUILT_IN_SCHEMA.replace(
+        "in [Action::\"asked-by-server\"] appliesTo",
+        "in [Action::\"asked-by-server\", Action::\"act\"] appliesTo",
+    );
+    let text = refused(&[("a.cedar", PERMIT), (SCHEMA_FILE, &both)]);
+    assert!(text.contains("3 problems") && text.contains("take it out of that"), "{text}");
+    assert!(
+        text.contains("`Deeds::Action::\"roots/list\"` is in the group `Deeds::Action::\"act\"`"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -161,6 +235,7 @@ fn a_schema_that_declares_more_is_fine() {
     let more = BUILT_IN_SCHEMA
         .replace("action \"act\";", "action \"act\";\n  action \"calls\" in [Action::\"act\"];");
     let more = more.replace("in [Action::\"act\"] appliesTo", "in [Action::\"calls\"] appliesTo");
+    assert_ne!(more, BUILT_IN_SCHEMA);
     let own = load(&[("a.cedar", PERMIT), (SCHEMA_FILE, &more)]);
     assert_ne!(own.digest(), load(&[("a.cedar", PERMIT)]).digest());
 }
@@ -186,7 +261,7 @@ fn policies_are_limited() {
     };
     assert_eq!(load(&[("a.cedar", &many(POLICIES_MAX))]).policies().len(), POLICIES_MAX);
     let text = refused(&[("a.cedar", &many(POLICIES_MAX + 1))]);
-    assert!(text.contains("has 1001 policies, more than 1000"), "{text}");
+    assert!(text.contains("there are 1001 policies, more than 1000"), "{text}");
 }
 
 /// Conditions as deep as `n` repetitions make them, around or after one boolean.
@@ -242,7 +317,7 @@ fn the_deepest_expressions_allowed_are_handled_whole() {
         let error = PolicySet::from_files(files(deepest, "context.typo")).unwrap_err().to_string();
         assert!(error.contains("`typo`"), "{kind}: {error}");
         let set = PolicySet::from_files(files(deepest, "true")).unwrap();
-        let decision = set.decide(&super::probe(&args));
+        let decision = set.decide(&crate::fit::probe(&args));
         assert!(decision.errors.is_empty() || decision.verdict == crate::Verdict::Deny);
     }
     let members = format!("context{}", ".run".repeat(900));

@@ -196,6 +196,39 @@ fn a_tool_whose_definition_is_not_known_may_have_any() {
 }
 
 #[test]
+fn a_pinned_tool_is_foreseen_as_it_is_pinned_or_not_at_all() {
+    let classes = CLASSES
+        .replace(&format!("definition = \"{PIN}\""), &format!("definition = \"{PIN}\"\npinned = true"));
+    assert_ne!(classes, CLASSES);
+    let file = |path: &str, text: &str| PolicyFile { path: path.to_owned(), text: text.to_owned() };
+    let set = PolicySet::from_files(vec![file("a.cedar", PERMIT), file("classes.toml", &classes)]).unwrap();
+    let holders = [];
+    let with = |definition| {
+        let of = OutlookRequest { definition, ..asked("stdio:fs#pinned", &holders) };
+        let Outlook { prospect, policies } = set.outlook(&of);
+        (prospect, policies.join(","))
+    };
+    assert_eq!(with(Some(PIN)), (Prospect::Always, "all".to_owned()));
+    assert_eq!(with(Some("sha256:other")), (Prospect::Never, String::new()));
+    assert_eq!(with(None), (Prospect::Conditional, "all".to_owned()));
+}
+
+#[test]
+fn what_a_server_asks_for_is_foreseen_by_its_own_action() {
+    let holders = [];
+    let set = set("@id(\"act\") permit (principal, action in Deeds::Action::\"act\", resource);
+        @id(\"roots\") permit (principal, action == Deeds::Action::\"roots/list\", resource);");
+    let with = |operation| {
+        let tool = format!("stdio:fs#{operation}");
+        set.outlook(&OutlookRequest { operation, ..asked(&tool, &holders) })
+    };
+    assert_eq!(with("resources/read").policies, ["act"]);
+    assert_eq!(with("roots/list").policies, ["roots"]);
+    assert_eq!(with("sampling/createMessage").prospect, Prospect::Never);
+    assert_eq!(with("unheard/of").prospect, Prospect::Never);
+}
+
+#[test]
 fn all_tools_of_a_server_are_answered_together() {
     let forbid = |scope: &str| {
         outlook(&format!("{PERMIT}@id(\"f\") forbid (principal, action, {scope};"), "stdio:fs#*").0

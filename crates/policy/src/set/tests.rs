@@ -33,7 +33,7 @@ fn without_the_schema_a_group_forbid_would_vanish() {
         .parse()
         .unwrap();
     let args = json!({});
-    let act = crate::load::probe(&args);
+    let act = crate::fit::probe(&args);
     let slice = set.vocabulary.build(&act, &set.classify(act.tool, None)).unwrap();
     let ask = |entities| set.authorizer.is_authorized(&slice.request, &policies, entities).decision();
     assert_eq!(ask(&slice.entities), cedar::Decision::Deny);

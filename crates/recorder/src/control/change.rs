@@ -5,15 +5,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use evidence::definition::{Told, command_digest};
 use evidence::delegation::{On, Target, What};
 use evidence::id::{self, LOG_LEVEL};
 use evidence::jws::{self, Jwk, Signed};
 use evidence::principal::{Holder, Principal};
-use evidence::{Digest, Entry, FieldSet, Kind};
+use evidence::tool::Scheme;
+use evidence::{Digest, Entry, FieldSet, Kind, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Run;
+use super::run::{End, Wrapped, what};
+
+/// Subtype of what a server tells of its definitions.
+pub(crate) const DEFINITIONS: &str = "definitions";
 
 /// The effect of one entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +30,8 @@ pub enum Change {
         run: Box<Run>,
         /// The client whose task it belongs to.
         client: Option<String>,
-        /// Alias and digest of the command behind it.
-        command: Option<(String, String)>,
+        /// What the writer wraps.
+        server: Option<Wrapped>,
     },
     /// A link of a chain is used in a run from here on.
     Delegated {
@@ -87,6 +93,8 @@ pub enum Change {
         allowed: bool,
         /// Names what was asked, and with which proof.
         asked: [u8; 32],
+        /// Names what is done.
+        what: [u8; 32],
         /// Thumbprint of the leaf key, where it signed the proof: the counter is used up then.
         thumbprint: Option<String>,
         /// The proof's counter.
@@ -94,22 +102,20 @@ pub enum Change {
         /// When it was decided, ms.
         at_ms: u64,
     },
-    /// An act got its outcome.
+    /// The attempt that is the entry's cause got its outcome.
     Finished {
-        /// The act.
-        act_id: String,
         /// Event id of the outcome.
         event: String,
-        /// Whether nobody knows what came of it.
-        unknown: bool,
+        /// What it leaves to come.
+        end: End,
     },
-    /// An outcome came after the act's outcome had been set to unknown.
+    /// An outcome came after that of the attempt had been set to unknown.
     LateOutcome {
-        /// The act.
-        act_id: String,
         /// Event id.
         event: String,
     },
+    /// A server told what it offers, or is.
+    Told(Box<Told>),
     /// A key was registered.
     Key {
         /// Its thumbprint.
@@ -157,14 +163,11 @@ impl Change {
             Kind::Delegated => delegated(&fields),
             Kind::Revoked => revoked(&fields),
             Kind::Decided => decided(entry.stream, &fields),
-            Kind::Finished => Ok(Self::Finished {
-                act_id: fields.get("act_id")?,
-                event: id::text(&entry.event_id),
-                unknown: fields.get::<String>("status")? == "unknown",
-            }),
-            Kind::Observed if fields.get::<String>("subtype")? == "late-outcome" => {
-                Ok(Self::LateOutcome { act_id: fields.get("act_id")?, event: id::text(&entry.event_id) })
+            Kind::Finished => {
+                let status = Status::parse(&fields.get::<String>("status")?).ok_or(ChangeError("status"))?;
+                Ok(Self::Finished { event: id::text(&entry.event_id), end: End::of(status) })
             }
+            Kind::Observed => observed(entry, &fields),
             Kind::PolicyActivated => Ok(Self::Policy { digest: fields.get("policy_digest")? }),
             Kind::KeyOrTrustChanged => key_changed(&fields),
             Kind::Gap => Ok(Self::Gap),
@@ -176,16 +179,32 @@ impl Change {
     }
 }
 
+fn observed(entry: &Entry, fields: &Fields<'_>) -> Result<Change, ChangeError> {
+    match fields.get::<String>("subtype")?.as_str() {
+        "late-outcome" => Ok(Change::LateOutcome { event: id::text(&entry.event_id) }),
+        DEFINITIONS => {
+            let payload: Value = fields.get("payload")?;
+            // before servers had lists, anybody could write an observation of this name, and it changed nothing
+            if payload.get("list").is_none() {
+                return Ok(Change::Nothing);
+            }
+            let told = Told::from_json(&payload).map_err(|_| ChangeError("payload"))?;
+            Ok(Change::Told(Box::new(told)))
+        }
+        _ => Ok(Change::Nothing),
+    }
+}
+
 fn run_started(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let servers: Vec<Value> = fields.get("servers")?;
-    let command = servers.first().map(alias_and_command).transpose()?;
+    let server = servers.first().map(wrapped).transpose()?;
     let client: Value = fields.get("client")?;
     let run = Run {
         txn: fields.get("txn")?,
         principal: fields.get("initiator")?,
         grade: fields.get("evidence_grade")?,
         holder: fields.get::<Holder>("holder")?,
-        alias: command.as_ref().map(|(alias, _)| alias.clone()).unwrap_or_default(),
+        servers: BTreeMap::default(),
         parent: fields.optional("parent")?,
         children: Vec::default(),
         streams: BTreeMap::default(),
@@ -196,18 +215,22 @@ fn run_started(fields: &Fields<'_>) -> Result<Change, ChangeError> {
         ended: None,
     };
     let client = client.get("task").and_then(Value::as_str).map(str::to_owned);
-    Ok(Change::RunStarted { run: Box::new(run), client, command })
+    Ok(Change::RunStarted { run: Box::new(run), client, server })
 }
 
-/// What a run wraps. A run that wraps nothing records the issuance of a root.
-fn alias_and_command(server: &Value) -> Result<(String, String), ChangeError> {
+/// What a writer wraps. A run that wraps nothing records the issuance of a root.
+fn wrapped(server: &Value) -> Result<Wrapped, ChangeError> {
+    let wrong = ChangeError("servers");
     let alias = server.get("alias").and_then(Value::as_str).filter(|alias| !alias.is_empty());
-    Ok((alias.ok_or(ChangeError("servers"))?.to_owned(), command_digest(server)))
-}
-
-/// Digest that tells two commands apart.
-pub(crate) fn command_digest(server: &Value) -> String {
-    Digest::of(&evidence::json::jcs(server.get("command").unwrap_or(&Value::Null))).hex()
+    let alias = alias.ok_or(wrong.clone())?;
+    let scheme = match server.get("scheme") {
+        None => Scheme::Stdio,
+        Some(word) => word.as_str().and_then(Scheme::parse).ok_or(wrong.clone())?,
+    };
+    let command = server.get("command").cloned().unwrap_or_default();
+    let command: Vec<String> = serde_json::from_value(command).map_err(|_| wrong)?;
+    let command = command_digest(&command).to_string();
+    Ok(Wrapped { server: scheme.server(alias), command, facts: BTreeMap::new() })
 }
 
 fn delegated(fields: &Fields<'_>) -> Result<Change, ChangeError> {
@@ -267,6 +290,7 @@ fn decided(stream: u64, fields: &Fields<'_>) -> Result<Change, ChangeError> {
     Ok(Change::Decided {
         act_id: fields.get("act_id")?,
         allowed,
+        what: what([&tool, &operation, args.as_deref().unwrap_or_default()]),
         asked: asked(
             stream,
             [

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use evidence::Entry;
+use evidence::definition::{List, Told};
 use evidence::limits::CHAIN_LINKS_MAX;
 use evidence::principal::{Holder, Principal};
+use evidence::{Cause, Digest, Entry, Status};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, hex32};
@@ -31,8 +32,8 @@ impl Head {
 /// An act that was permitted and has no outcome yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenAct {
-    /// Index of its decision.
-    pub index: u64,
+    /// The act; no other attempt at it is open.
+    pub act_id: String,
     /// Leaf hash of its decision.
     #[serde(with = "hex32")]
     pub leaf: [u8; 32],
@@ -40,10 +41,10 @@ pub struct OpenAct {
     pub stream: u64,
 }
 
-/// An act that was decided lately: what a retry is answered with.
+/// An attempt at an act that was decided lately: what the same question again is answered with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
-    /// The act.
+    /// The act, whose attempts share the id.
     pub act_id: String,
     /// Index of its decision.
     pub index: u64,
@@ -55,12 +56,86 @@ pub struct Answered {
     /// What was asked, and with which proof.
     #[serde(with = "hex32")]
     pub asked: [u8; 32],
-    /// Its outcome is unknown, so a late one may still come.
-    pub unknown: bool,
-    /// Event id and index of its outcome, once there.
-    pub finished: Option<(String, u64)>,
+    /// Names tool, operation and arguments: a further attempt is at the same.
+    #[serde(with = "hex32")]
+    pub what: [u8; 32],
+    /// Its outcome, once there.
+    pub ended: Option<Ended>,
     /// Event id and index of outcomes that came too late.
     pub late: Vec<(String, u64)>,
+}
+
+impl Answered {
+    /// Whether it was permitted and has its outcome.
+    pub fn is_over(&self) -> bool {
+        self.allowed && self.ended.is_some()
+    }
+}
+
+/// The outcome of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its event id.
+    pub event: String,
+    /// Index of its entry.
+    pub index: u64,
+    /// Leaf hash of its entry.
+    #[serde(with = "hex32")]
+    pub leaf: [u8; 32],
+    /// What may still come of it.
+    pub end: End,
+}
+
+/// What an outcome leaves to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// Nothing.
+    Final,
+    /// It is unknown, so a late one may come.
+    Unknown,
+    /// The target asked for input, so the act may be tried again.
+    InputRequired,
+}
+
+impl End {
+    /// What an outcome of this status leaves to come.
+    pub fn of(status: Status) -> Self {
+        match status {
+            Status::Unknown => Self::Unknown,
+            Status::InputRequired => Self::InputRequired,
+            _ => Self::Final,
+        }
+    }
+}
+
+/// What a stream of a run wraps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrapped {
+    /// The part of its tool URIs before `#`.
+    pub server: String,
+    /// Digest string of its command.
+    pub command: String,
+    /// What else it was told to be, in this stream: name to digest string.
+    pub facts: BTreeMap<String, String>,
+}
+
+impl Wrapped {
+    /// A digest that it is known by. The command is known from the start.
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        let told = self.facts.get(name).map(String::as_str);
+        told.or_else(|| (name == "command").then_some(self.command.as_str()))
+    }
+
+    fn learn(&mut self, told: &Told) {
+        if told.list != List::Server {
+            return;
+        }
+        if told.complete {
+            self.facts.clear();
+        }
+        self.facts.retain(|name, _| !told.gone.contains(name));
+        self.facts.extend(told.names.iter().map(|(name, digest)| (name.clone(), digest.to_string())));
+    }
 }
 
 /// One link of a chain that a run uses.
@@ -92,17 +167,17 @@ pub struct Run {
     pub grade: String,
     /// Who acts.
     pub holder: Holder,
-    /// Name of the server it wraps; empty for a run that records the issuance of a root and nothing else.
-    pub alias: String,
+    /// What its streams wrap; nothing for a run that records the issuance of a root and nothing else.
+    pub servers: BTreeMap<u64, Wrapped>,
     /// The run that its holder handed the work over from.
     pub parent: Option<String>,
     /// Runs that it announced as its children.
     pub children: Vec<String>,
     /// Chains by stream.
     pub streams: BTreeMap<u64, Head>,
-    /// Permitted acts without outcome.
-    pub open: BTreeMap<String, OpenAct>,
-    /// Acts decided lately, oldest first.
+    /// Permitted attempts without outcome, by the index of their decision.
+    pub open: BTreeMap<u64, OpenAct>,
+    /// Attempts decided lately, oldest first.
     pub recent: VecDeque<Answered>,
     /// Links of the chains it uses, by token digest.
     pub delegations: BTreeMap<String, Link>,
@@ -113,14 +188,45 @@ pub struct Run {
 }
 
 impl Run {
-    /// The act, if it was decided lately.
+    /// The attempts at an act that were decided lately, the last one first.
+    pub fn attempts<'a>(&'a self, act_id: &str) -> impl Iterator<Item = &'a Answered> {
+        self.recent.iter().rev().filter(move |answered| answered.act_id == act_id)
+    }
+
+    /// The last attempt at an act, if it was decided lately.
     pub fn answered(&self, act_id: &str) -> Option<&Answered> {
-        self.recent.iter().rev().find(|answered| answered.act_id == act_id)
+        self.attempts(act_id).next()
+    }
+
+    /// The attempt with this decision, if it was decided lately.
+    pub fn attempt(&self, decision: u64) -> Option<&Answered> {
+        let at = self.recent.binary_search_by_key(&decision, |answered| answered.index).ok()?;
+        self.recent.get(at)
+    }
+
+    /// The outcome that a further attempt at the same (see [`what`]) follows, where it may follow it: that of this
+    /// decision, which left the act to be tried again.
+    pub fn followed(&self, decision: u64, what: &[u8; 32]) -> Option<&Ended> {
+        let attempt = self.attempt(decision).filter(|attempt| attempt.what == *what)?;
+        attempt.ended.as_ref().filter(|ended| ended.end == End::InputRequired)
+    }
+
+    /// Whether the act of this decision may have one more attempt under its own id: it is the last that was permitted,
+    /// and left the act to be tried again. So at most one attempt at an act is open.
+    pub fn continues(&self, act_id: &str, decision: u64) -> bool {
+        let last = self.attempts(act_id).find(|attempt| attempt.allowed);
+        last.is_some_and(|last| last.index == decision && self.followed(decision, &last.what).is_some())
+    }
+
+    /// The attempt that an outcome is of, by the leaf hash of its decision.
+    fn caused(&mut self, entry: &Entry) -> Option<&mut Answered> {
+        let [Cause::Here(decision)] = entry.causes.as_slice() else { return None };
+        self.recent.iter_mut().rev().find(|attempt| attempt.leaf == *decision)
     }
 
     /// Whether it records the issuance of a root and nothing else.
     pub fn is_issuance(&self) -> bool {
-        self.alias.is_empty()
+        self.servers.is_empty()
     }
 
     /// The tokens of the chain that ends in a link, root first; nothing where the run does not know all of them.
@@ -183,12 +289,15 @@ impl Run {
         self.streams.last_key_value().map_or(0, |(last, _)| last + 1)
     }
 
-    /// Forgets the oldest answers beyond the limit: never that of an open act, and one that a late outcome may still
-    /// come for only when there is no other.
+    /// Forgets the oldest answers beyond the limit: never that of an open attempt, and one that a late outcome or a
+    /// further attempt may still come for only when there is no other.
     fn forget(&mut self) {
         while self.recent.len() > limits::RECENT_ACTS {
-            let open = |answered: &Answered| self.open.contains_key(&answered.act_id);
-            let known = self.recent.iter().position(|answered| !answered.unknown && !open(answered));
+            let open = |answered: &Answered| self.open.contains_key(&answered.index);
+            let over = |answered: &Answered| {
+                answered.ended.as_ref().is_none_or(|ended| ended.end == End::Final) && !open(answered)
+            };
+            let known = self.recent.iter().position(over);
             let Some(oldest) = known.or_else(|| self.recent.iter().position(|answered| !open(answered)))
             else {
                 return;
@@ -205,37 +314,29 @@ impl Run {
                 self.delegations.insert(digest, Link { token, parent, holder, exp, index, leaf });
             }
             Change::ChildStarted { child } => self.children.push(child),
-            Change::Decided { act_id, allowed, asked, .. } => {
+            Change::Decided { act_id, allowed, asked, what, .. } => {
                 if allowed {
-                    self.open.insert(act_id.clone(), OpenAct { index, leaf, stream: entry.stream });
+                    let act_id = act_id.clone();
+                    self.open.insert(index, OpenAct { act_id, leaf, stream: entry.stream });
                 }
-                let (finished, late, unknown) = (None, Vec::new(), false);
-                self.recent.push_back(Answered {
-                    act_id,
-                    index,
-                    leaf,
-                    allowed,
-                    asked,
-                    unknown,
-                    finished,
-                    late,
-                });
+                let (ended, late) = (None, Vec::new());
+                self.recent.push_back(Answered { act_id, index, leaf, allowed, asked, what, ended, late });
                 self.forget();
             }
-            Change::Finished { act_id, event, unknown } => {
-                self.open.remove(&act_id);
-                if let Some(answered) =
-                    self.recent.iter_mut().rev().find(|answered| answered.act_id == act_id)
-                {
-                    answered.finished = Some((event, index));
-                    answered.unknown = unknown;
+            Change::Finished { event, end } => {
+                let Some(attempt) = self.caused(entry) else { return };
+                attempt.ended = Some(Ended { event, index, leaf, end });
+                let decision = attempt.index;
+                self.open.remove(&decision);
+            }
+            Change::LateOutcome { event } => {
+                if let Some(attempt) = self.caused(entry) {
+                    attempt.late.push((event, index));
                 }
             }
-            Change::LateOutcome { act_id, event } => {
-                if let Some(answered) =
-                    self.recent.iter_mut().rev().find(|answered| answered.act_id == act_id)
-                {
-                    answered.late.push((event, index));
+            Change::Told(told) => {
+                if let Some(server) = self.servers.get_mut(&entry.stream) {
+                    server.learn(&told);
                 }
             }
             Change::Gap => self.gaps += 1,
@@ -243,6 +344,11 @@ impl Run {
             _ => {}
         }
     }
+}
+
+/// Names what is done, whoever asks and with whichever proof: tool, operation and digest of the arguments.
+pub(crate) fn what(parts: [&str; 3]) -> [u8; 32] {
+    Digest::of(&evidence::json::jcs(&serde_json::json!(parts))).0
 }
 
 fn is_over(link: &Link, now_s: u64) -> bool {

@@ -88,12 +88,14 @@ async fn late_outcomes_are_bounded_and_the_run_can_end() {
     let run = bench.run().await;
     let call = bench.call(&run, "read_file", &json!({}), 0);
     let act_id = call.act_id;
-    bench.allowed(call).await.finish(bench.outcome(Status::Unknown)).unwrap().wait().await.unwrap();
+    let permit = bench.allowed(call).await;
+    let decision = permit.index;
+    permit.finish(bench.outcome(Status::Unknown)).unwrap().wait().await.unwrap();
     for _ in 0..limits::LATE_MAX {
-        let late = bench.recorder.finish(run.run, act_id, bench.outcome(Status::Ok)).unwrap();
+        let late = bench.recorder.finish(run.run, act_id, decision, bench.outcome(Status::Ok)).unwrap();
         assert!(late.wait().await.unwrap().late);
     }
-    let more = bench.recorder.finish(run.run, act_id, bench.outcome(Status::Ok)).unwrap();
+    let more = bench.recorder.finish(run.run, act_id, decision, bench.outcome(Status::Ok)).unwrap();
     assert!(matches!(more.wait().await, Err(RecorderError::ActUnknown(..))));
     assert!(bench.recorder.end_stream(run.run, 0, "closed", 0).await.unwrap().index.is_some());
 }

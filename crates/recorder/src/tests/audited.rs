@@ -2,31 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use evidence::Status;
-use evidence::delegation::{BREAK_GLASS, HaltAct, HaltOrder, On, RootRequest, Target, What};
-use testkit::{LogBuilder, Written};
-use verify::{Severity, TrustRoots};
-
 use super::making::*;
 use super::*;
+use evidence::Status;
+use evidence::delegation::{BREAK_GLASS, On, RootRequest, Target, What};
 
 const READ: &str = "stdio:fs#read_file";
-
-/// The codes that verifying the whole log finds: errors, notes.
-fn findings(bench: &Bench) -> (Vec<String>, BTreeSet<&'static str>) {
-    let mut log = LogBuilder::empty("audited");
-    log.origin.clone_from(&bench.recorder.names().origin);
-    log.log_key = key(1);
-    for index in 0..bench.recorder.reader().size() {
-        let (entry, fields) = bench.entry(index);
-        log.push(Written::of(entry, fields));
-    }
-    let report = verify::verify_bundle(&log.bundle().encode(), &TrustRoots::default());
-    let (errors, notes): (Vec<_>, Vec<_>) =
-        report.findings.into_iter().partition(|finding| finding.severity == Severity::Error);
-    let errors = errors.iter().map(|finding| format!("{finding:?}")).collect();
-    (errors, notes.iter().map(|finding| finding.code.name()).collect())
-}
 
 async fn done(bench: &Bench, act: Request) {
     bench.allowed(act).await.finish(bench.outcome(Status::Ok)).unwrap().wait().await.unwrap();
@@ -127,18 +108,7 @@ async fn orders_verify_and_leave_what_they_reach_back_to_in_doubt() {
     let halt = bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
     bench.denied(bench.act(&run, &child, READ, "{}", 1), "halted").await;
     let now = bench.clock.wall_ms() / 1_000;
-    let order = HaltOrder {
-        jti: id::text(&bench.recorder.new_id()),
-        key: Jwk::of(&person).thumbprint(),
-        audience: bench.recorder.names().issuer.clone(),
-        iat: now,
-        exp: now + 300,
-        act: HaltAct::Resume,
-        on: On::All,
-        why: "go on".into(),
-        tenant: "local".into(),
-        halt: Some(halt),
-    };
+    let order = resume_order(&bench, &person, &On::All, halt);
     bench.recorder.resume(halt, "go on", &order.sign(&person), PEER).await.unwrap();
     done(&bench, bench.act(&run, &child, READ, "{}", 2)).await;
     let later = revoke(What::Delegation, Target::Text(child.leaf()), None);

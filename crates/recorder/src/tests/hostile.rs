@@ -1,6 +1,6 @@
 //! What a hostile holder, neighbour or clock could do to authority, orders and announcements.
 
-use evidence::delegation::{HaltAct, HaltOrder, On, Revocation, Target, What};
+use evidence::delegation::{On, Revocation, Target, What};
 
 use super::making::*;
 use super::*;
@@ -11,21 +11,12 @@ fn revoke(what: What, target: Target) -> Revoke {
     Revoke { what, target, eff: None, why: "lost".into(), token: None }
 }
 
-fn order(bench: &Bench, signer: &SigningKey, act: HaltAct, halt: Option<u64>) -> String {
-    let now = bench.clock.wall_ms() / 1_000;
-    let order = HaltOrder {
-        jti: id::text(&bench.recorder.new_id()),
-        key: Jwk::of(signer).thumbprint(),
-        audience: bench.recorder.names().issuer.clone(),
-        iat: now,
-        exp: now + 300,
-        act,
-        on: On::All,
-        why: "stop".into(),
-        tenant: "local".into(),
-        halt,
-    };
-    order.sign(signer)
+fn stop(bench: &Bench, signer: &SigningKey) -> String {
+    halt_order(bench, signer, &On::All).sign(signer)
+}
+
+fn go_on(bench: &Bench, signer: &SigningKey, halt: u64) -> String {
+    resume_order(bench, signer, &On::All, halt).sign(signer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,11 +52,11 @@ async fn who_was_revoked_gives_no_orders() {
     let gone = Target::Principal { iss, sub: "thief".into() };
     bench.recorder.revoke(revoke(What::Principal, gone), PEER).await.unwrap();
     let before = bench.recorder.reader().size();
-    let token = order(&bench, &thief, HaltAct::Resume, Some(halt));
-    let lifted = bench.recorder.resume(halt, "stop", &token, PEER).await.unwrap_err();
+    let token = go_on(&bench, &thief, halt);
+    let lifted = bench.recorder.resume(halt, "go on", &token, PEER).await.unwrap_err();
     bench.on_record(before, &lifted, "order-key");
-    let token = order(&bench, &person, HaltAct::Resume, Some(halt));
-    bench.recorder.resume(halt, "stop", &token, PEER).await.unwrap();
+    let token = go_on(&bench, &person, halt);
+    bench.recorder.resume(halt, "go on", &token, PEER).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +79,7 @@ async fn junk_orders_leave_room_for_those_that_stop_everything() {
     let other = revoke(What::Tenant, Target::Text("x".into()));
     assert!(matches!(bench.recorder.revoke(other, PEER).await, Err(RecorderError::Invalid(_))));
     // whoever signs has room still
-    let token = order(&bench, &person, HaltAct::Halt, None);
+    let token = stop(&bench, &person);
     bench.recorder.halt(On::All, "stop", Some(&token), PEER).await.unwrap();
     // and where that is used up too, everything can be stopped
     changed(&bench, |control| {
@@ -103,7 +94,7 @@ async fn junk_orders_leave_room_for_those_that_stop_everything() {
         }
     });
     bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
-    let token = order(&bench, &person, HaltAct::Halt, None);
+    let token = stop(&bench, &person);
     for token in [None, Some(token.as_str())] {
         let again = bench.recorder.halt(On::All, "stop", token, PEER).await;
         assert!(matches!(again, Err(RecorderError::Invalid(_))), "{again:?}");
@@ -121,17 +112,17 @@ async fn a_signed_order_is_carried_out_once() {
     let directory = tempfile::tempdir().unwrap();
     let bench = bench(directory.path()).await;
     let person = register(&bench, "ciso", 11).await;
-    let stop = order(&bench, &person, HaltAct::Halt, None);
-    let halt = bench.recorder.halt(On::All, "stop", Some(&stop), PEER).await.unwrap();
+    let order = stop(&bench, &person);
+    let halt = bench.recorder.halt(On::All, "stop", Some(&order), PEER).await.unwrap();
     // a lost answer: the same order gets the same answer while it is in force
     let size = bench.recorder.reader().size();
-    assert_eq!(bench.recorder.halt(On::All, "stop", Some(&stop), PEER).await, Ok(halt));
+    assert_eq!(bench.recorder.halt(On::All, "stop", Some(&order), PEER).await, Ok(halt));
     assert_eq!(bench.recorder.reader().size(), size);
-    let go_on = order(&bench, &person, HaltAct::Resume, Some(halt));
-    bench.recorder.resume(halt, "stop", &go_on, PEER).await.unwrap();
+    let token = go_on(&bench, &person, halt);
+    bench.recorder.resume(halt, "go on", &token, PEER).await.unwrap();
     // whoever read it in the log cannot give it again in her name, after a restart neither
     let before = bench.recorder.reader().size();
-    let refused = bench.recorder.halt(On::All, "stop", Some(&stop), PEER).await.unwrap_err();
+    let refused = bench.recorder.halt(On::All, "stop", Some(&order), PEER).await.unwrap_err();
     bench.on_record(before, &refused, "order-binding");
     let now = bench.clock.wall_ms() / 1_000;
     let target = Target::Text("x".into());
@@ -156,7 +147,7 @@ async fn a_signed_order_is_carried_out_once() {
         let size = bench.recorder.reader().size();
         assert_eq!(bench.recorder.revoke(gone(), PEER).await.unwrap(), revoked);
         assert_eq!(bench.recorder.reader().size(), size);
-        assert!(bench.recorder.halt(On::All, "stop", Some(&stop), PEER).await.is_err());
+        assert!(bench.recorder.halt(On::All, "stop", Some(&order), PEER).await.is_err());
     }
 }
 

@@ -43,7 +43,7 @@ async fn a_lost_lease_ends_the_run_after_its_grace_and_later_outcomes_stand_besi
     let lease = bench.recorder.lease(run.run, 0).unwrap();
     let call = bench.call(&run, "read_file", &json!({}), 0);
     let act_id = call.act_id;
-    bench.allowed(call).await.leased();
+    let decision = bench.allowed(call).await.leased().index;
     bench.clock.advance(120_000);
     assert_eq!(bench.recorder.sweep().await.unwrap(), 0, "held, so it lives");
     drop(lease);
@@ -61,13 +61,14 @@ async fn a_lost_lease_ends_the_run_after_its_grace_and_later_outcomes_stand_besi
     assert_eq!(listed[0]["last"], Digest(manifest.prev).hex());
 
     let outcome = bench.outcome(Status::Ok);
-    let late = bench.recorder.finish(run.run, act_id, outcome.clone()).unwrap().wait().await.unwrap();
+    let late =
+        bench.recorder.finish(run.run, act_id, decision, outcome.clone()).unwrap().wait().await.unwrap();
     assert!(late.late);
     let (entry, _) = bench.entry(late.index);
     assert_eq!((entry.stream, entry.seq), (1, 0));
     assert_eq!(bench.field(late.index, "subtype"), Some(json!("late-outcome")));
     assert_eq!(bench.entry(late.index + 1).0.kind(), Some(Kind::RunEnded), "its stream is closed at once");
-    let again = bench.recorder.finish(run.run, act_id, outcome).unwrap().wait().await.unwrap();
+    let again = bench.recorder.finish(run.run, act_id, decision, outcome).unwrap().wait().await.unwrap();
     assert_eq!((again.index, again.late), (late.index, false), "sent again, it is the same event");
     assert!(matches!(
         bench.recorder.begin(bench.call(&run, "read_file", &json!({}), 1), PEER).await,
@@ -83,12 +84,13 @@ async fn an_outcome_sent_again_after_a_restart_is_the_same_entry() {
     let call = one.call(&run, "read_file", &json!({}), 0);
     let act_id = call.act_id;
     let permit = one.allowed(call).await;
+    let decision = permit.index;
     let outcome = one.outcome(Status::Ok);
     let first = permit.finish(outcome.clone()).unwrap().wait().await.unwrap();
     let clock = one.clock.clone();
     drop(one);
     let two = reopened(directory.path(), clock).await;
-    let again = two.recorder.finish(run.run, act_id, outcome).unwrap().wait().await.unwrap();
+    let again = two.recorder.finish(run.run, act_id, decision, outcome).unwrap().wait().await.unwrap();
     assert_eq!((again.index, again.late), (first.index, false));
     let leaf = two.entry(first.index).0.leaf_hash();
     again.receipt.unwrap().verify(&leaf, &SigningKey::from_bytes(&[1; 32]).verifying_key()).unwrap();

@@ -1,8 +1,12 @@
 //! What principals, delegators and attackers make.
 
+use std::collections::BTreeSet;
+
 use ed25519_dalek::Signer as _;
 use evidence::base64url;
-use evidence::delegation::{Child, Link, Mandate, Narrowing, RootRequest, delegate};
+use evidence::delegation::{Child, HaltAct, HaltOrder, Link, Mandate, Narrowing, On, RootRequest, delegate};
+use testkit::{LogBuilder, Written};
+use verify::{Severity, TrustRoots};
 
 use super::*;
 
@@ -141,6 +145,29 @@ pub(crate) fn mandate(bench: &Bench, signer: &SigningKey, principal: &str, holde
     }
 }
 
+/// What somebody signs to stop `on`.
+pub(crate) fn halt_order(bench: &Bench, signer: &SigningKey, on: &On) -> HaltOrder {
+    let now = bench.clock.wall_ms() / 1_000;
+    HaltOrder {
+        jti: id::text(&bench.recorder.new_id()),
+        key: Jwk::of(signer).thumbprint(),
+        audience: bench.recorder.names().issuer.clone(),
+        iat: now,
+        exp: now + 300,
+        act: HaltAct::Halt,
+        on: on.clone(),
+        why: "stop".into(),
+        tenant: "local".into(),
+        halt: None,
+    }
+}
+
+/// What somebody signs to let `on` go on.
+pub(crate) fn resume_order(bench: &Bench, signer: &SigningKey, on: &On, halt: u64) -> HaltOrder {
+    let why = "go on".into();
+    HaltOrder { act: HaltAct::Resume, halt: Some(halt), why, ..halt_order(bench, signer, on) }
+}
+
 /// A scope of one row.
 pub(crate) fn scope(tool: &str, row: &Value) -> Scope {
     Scope::parse(&json!({ tool: row })).unwrap()
@@ -183,6 +210,22 @@ pub(crate) async fn restarted(bench: Bench, directory: &Path, with_snapshot: boo
     let again = reopened(directory, clock).await;
     assert_eq!(*again.recorder.control(), live);
     again
+}
+
+/// The codes that verifying the whole log finds: errors, notes.
+pub(crate) fn findings(bench: &Bench) -> (Vec<String>, BTreeSet<&'static str>) {
+    let mut log = LogBuilder::empty("audited");
+    log.origin.clone_from(&bench.recorder.names().origin);
+    log.log_key = key(1);
+    for index in 0..bench.recorder.reader().size() {
+        let (entry, fields) = bench.entry(index);
+        log.push(Written::of(entry, fields));
+    }
+    let report = verify::verify_bundle(&log.bundle().encode(), &TrustRoots::default());
+    let (errors, notes): (Vec<_>, Vec<_>) =
+        report.findings.into_iter().partition(|finding| finding.severity == Severity::Error);
+    let errors = errors.iter().map(|finding| format!("{finding:?}")).collect();
+    (errors, notes.iter().map(|finding| finding.code.name()).collect())
 }
 
 /// Changes the state behind the log's back, to bring it near a limit without writing all that would lead there.
@@ -253,6 +296,9 @@ impl Bench {
             root_dir: Some("/work".into()),
             correlators: json!({}),
             enforcement_point: json!({"id": "test", "version": "0"}),
+            inputs: Artifacts::default(),
+            batch: None,
+            retry_of: None,
             malformed: None,
         }
     }

@@ -1,7 +1,7 @@
 //! Revocations, halts and resumptions: in force for the next decision, on the word of whoever may give them.
 
 use evidence::Status;
-use evidence::delegation::{HaltAct, HaltOrder, On, Revocation, Target, What};
+use evidence::delegation::{HaltOrder, On, Revocation, Target, What};
 
 use super::making::*;
 use super::*;
@@ -233,27 +233,6 @@ async fn signed_revocations_say_what_is_asked_for() {
     assert_eq!(family.free(&bench, "revoked").await, [true, true, false]);
 }
 
-fn halt_order(bench: &Bench, signer: &SigningKey, on: &On) -> HaltOrder {
-    let now = bench.clock.wall_ms() / 1_000;
-    HaltOrder {
-        jti: id::text(&bench.recorder.new_id()),
-        key: Jwk::of(signer).thumbprint(),
-        audience: bench.recorder.names().issuer.clone(),
-        iat: now,
-        exp: now + 300,
-        act: HaltAct::Halt,
-        on: on.clone(),
-        why: "stop".into(),
-        tenant: "local".into(),
-        halt: None,
-    }
-}
-
-fn resume_order(bench: &Bench, signer: &SigningKey, on: &On, halt: u64) -> HaltOrder {
-    let why = "go on".into();
-    HaltOrder { act: HaltAct::Resume, halt: Some(halt), why, ..halt_order(bench, signer, on) }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_halt_stops_until_it_is_lifted() {
     let directory = tempfile::tempdir().unwrap();
@@ -272,7 +251,7 @@ async fn a_halt_stops_until_it_is_lifted() {
         let halt = bench.recorder.halt(on.clone(), "stop", None, PEER).await.unwrap();
         assert_eq!(bench.field(halt, "change"), Some(json!("halted")));
         assert_eq!(bench.field(halt, "assurance"), Some(json!("inferred")));
-        let listed = bench.recorder.halts();
+        let listed = bench.recorder.halts().unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!((listed[0].index, &listed[0].on, listed[0].why.as_str()), (halt, &on, "stop"));
         assert_eq!(listed[0].by.as_ref().unwrap().sub, "uid:1000");
@@ -287,7 +266,7 @@ async fn a_halt_stops_until_it_is_lifted() {
             (bench.field(resumed, "halt"), bench.field(resumed, "on")),
             (Some(json!(halt)), Some(on.to_json()))
         );
-        assert!(bench.recorder.halts().is_empty());
+        assert!(bench.recorder.halts().unwrap().is_empty());
         assert_eq!(family.free(&bench, "").await, [true; 3]);
     }
 }
@@ -374,7 +353,7 @@ async fn orders_do_not_keep_each_other_away() {
         indexes.insert(order.await.unwrap());
     }
     assert_eq!(indexes.len(), 100);
-    assert_eq!(bench.recorder.halts().len(), 50);
+    assert_eq!(bench.recorder.halts().unwrap().len(), 50);
     assert_eq!(bench.recorder.control().orders.revocations().count(), 50);
 }
 
@@ -424,7 +403,7 @@ async fn a_revoked_person_signs_no_orders_any_more() {
     let error = bench.recorder.resume(halt, "go on", &order, PEER).await.unwrap_err();
     assert!(matches!(error, RecorderError::OrderRefused { .. }), "{error:?}");
     bench.on_record(before, &error, "order-key");
-    assert_eq!(bench.recorder.halts().len(), 1);
+    assert_eq!(bench.recorder.halts().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -443,4 +422,17 @@ async fn who_is_registered_after_a_halt_does_not_lift_it_unless_nobody_was_there
     bench.on_record(before, &error, "order-key");
     let order = resume_order(&bench, &first, &On::All, halt).sign(&first);
     bench.recorder.resume(halt, "go on", &order, PEER).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_halt_that_is_not_durable_yet_is_not_listed_and_hides_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = bench(directory.path()).await;
+    let halt = bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
+    // the state takes what is in the queue before it is durable
+    changed(&bench, |control| {
+        Arc::make_mut(&mut control.orders).halt(halt + 1, On::Agent { id: "x".into() });
+    });
+    let listed: Vec<u64> = bench.recorder.halts().unwrap().iter().map(|halted| halted.index).collect();
+    assert_eq!(listed, [halt]);
 }

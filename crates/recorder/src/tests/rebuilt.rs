@@ -1,7 +1,7 @@
 //! The state is rebuilt from the log alone, whatever was recorded: with its snapshot, and without.
 
 use evidence::Status;
-use evidence::delegation::{HaltAct, HaltOrder, On, Target, What};
+use evidence::delegation::{On, Target, What};
 
 use super::making::*;
 use super::*;
@@ -30,19 +30,7 @@ async fn every_kind_that_changes_the_state_changes_it_again_from_the_log() {
     let agent = On::Agent { id: "agent-21".into() };
     let halt = bench.recorder.halt(agent.clone(), "stop", None, PEER).await.unwrap();
     let lifted = bench.recorder.halt(On::All, "stop", None, PEER).await.unwrap();
-    let now = bench.clock.wall_ms() / 1_000;
-    let order = HaltOrder {
-        jti: id::text(&bench.recorder.new_id()),
-        key: Jwk::of(&person).thumbprint(),
-        audience: bench.recorder.names().issuer.clone(),
-        iat: now,
-        exp: now + 300,
-        act: HaltAct::Resume,
-        on: On::All,
-        why: "go on".into(),
-        tenant: "local".into(),
-        halt: Some(lifted),
-    };
+    let order = resume_order(&bench, &person, &On::All, lifted);
     bench.recorder.resume(lifted, "go on", &order.sign(&person), PEER).await.unwrap();
     for (counter, with_snapshot) in (4..).zip([true, false, false]) {
         bench = restarted(bench, directory.path(), with_snapshot).await;
@@ -55,7 +43,10 @@ async fn every_kind_that_changes_the_state_changes_it_again_from_the_log() {
             assert_eq!(state.children, [id::text(&run.run)]);
             assert_eq!(control.run(&run.run).unwrap().parent, Some(id::text(&parent.run)));
         }
-        assert_eq!(bench.recorder.halts().iter().map(|halted| halted.index).collect::<Vec<_>>(), [halt]);
+        assert_eq!(
+            bench.recorder.halts().unwrap().iter().map(|halted| halted.index).collect::<Vec<_>>(),
+            [halt]
+        );
         assert_eq!(bench.recorder.register_mandate(&mandate, PEER).await.unwrap(), registered);
         // a reference is a cache, and gone with the process; by value the chain is known
         let open = OpenRun { delegation: Some(Presented::Ref(child.leaf())), ..under(&child) };

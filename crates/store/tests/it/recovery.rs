@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use store::{OpenError, Recovered};
+use store::{OpenError, Opening, Recovered};
 use tempfile::TempDir;
 
 use crate::log::*;
@@ -244,7 +244,12 @@ fn an_older_journal_is_refused() {
         std::fs::remove_file(path).unwrap();
     }
     let refused = try_open(data.path()).map(drop).unwrap_err();
-    assert!(matches!(refused, OpenError::RolledBack { committed: 5, found: 0, .. }), "{refused}");
+    assert!(is_missing(&refused, &data.path().join("local/journal")), "{refused}");
+}
+
+/// Whether this file or directory is said to be missing, not an older one.
+fn is_missing(refused: &OpenError, path: &Path) -> bool {
+    matches!(refused, OpenError::Damaged(damage) if damage.path == path && damage.problem.starts_with("missing"))
 }
 
 #[test]
@@ -259,9 +264,32 @@ fn an_older_head_is_refused() {
     overwrite(&data.path().join("local/head"), &old);
     let refused = try_open(data.path()).map(drop).unwrap_err();
     assert!(matches!(refused, OpenError::RolledBack { committed: 5, found: 3, .. }), "{refused}");
-    std::fs::remove_file(data.path().join("local/head")).unwrap();
+    let head = data.path().join("local/head");
+    std::fs::remove_file(&head).unwrap();
     let refused = try_open(data.path()).map(drop).unwrap_err();
-    assert!(matches!(refused, OpenError::RolledBack { committed: 5, found: 0, .. }), "{refused}");
+    assert!(is_missing(&refused, &head), "{refused}");
+}
+
+#[test]
+fn a_damaged_tile_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let store = start(data.path());
+    append_count(&store, 600);
+    publish(&store);
+    store.close();
+    // a leaf of a full tile, which is read only for a proof; one of the tile at the edge; the root of a full one
+    for tile in ["tile/0/001", "tile/0/002.p/88", "tile/1/000.p/2"] {
+        let path = data.path().join("local/log").join(tile);
+        let good = std::fs::read(&path).unwrap();
+        let mut flipped = good.clone();
+        flipped[40] ^= 1;
+        overwrite(&path, &flipped);
+        let proof = |log: Opening| log.reader().inclusion_proof(300, 600).map_err(OpenError::from);
+        let refused = try_open(data.path()).and_then(proof).unwrap_err();
+        assert!(matches!(&refused, OpenError::Damaged(damage) if damage.path == path), "{tile}: {refused}");
+        overwrite(&path, &good);
+    }
+    check_all(&try_open(data.path()).unwrap().reader(), 600);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use evidence::delegation::Pop;
 use evidence::id::Id;
 use evidence::limits::SKEW_S;
+use evidence::span::Span;
 use serde_json::{Map, Value};
 
 use super::pop::{Binding, bound, parse_pop, pop_in_time, proven_by_holder};
@@ -133,10 +134,22 @@ pub(crate) fn in_time(link: &Link, at_s: u64) -> Result<(), Failure> {
     if begun && at_s < exp {
         return Ok(());
     }
-    let text = format!(
-        "the delegation was made at {iat} and holds from {nbf} until {exp}, the act was decided at {at_s} (seconds): get \
-         a new delegation, or compare the clocks"
-    );
+    let text = if at_s >= exp {
+        format!(
+            "the delegation ended {} before this act was decided: get a new one",
+            Span::between(exp, at_s)
+        )
+    } else if iat > at_s.saturating_add(SKEW_S) {
+        format!(
+            "the delegation was made {} after this act was decided: compare the clocks",
+            Span::between(iat, at_s)
+        )
+    } else {
+        format!(
+            "the delegation begins to hold {} after this act was decided: wait for it, or compare the clocks",
+            Span::between(nbf, at_s)
+        )
+    };
     Err(failure(Step::DelegationTime, text))
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn under(
     ];
     match rules.into_iter().find(|(holds, _)| !holds) {
         Some((_, problem)) => {
-            let text = format!("the delegation {problem}: the issuer went beyond what the principal signed");
+            let text = format!("the delegation {problem}: it is not within the mandate that was signed");
             Err(failure(Step::MandateBinding, text))
         }
         None => Ok(()),

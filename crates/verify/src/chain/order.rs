@@ -4,6 +4,7 @@ use evidence::Principal;
 use evidence::delegation::{HaltOrder, Revocation};
 use evidence::jws::{self, Jwk, Signed};
 use evidence::limits::SKEW_S;
+use evidence::span::Span;
 
 use super::{Anchor, Failure, Stated, Step, failure};
 
@@ -33,9 +34,11 @@ pub fn order_fresh(iat: u64, exp: u64, now_s: u64) -> Result<(), Failure> {
     if (iat.saturating_sub(SKEW_S)..=exp.saturating_add(SKEW_S)).contains(&now_s) {
         return Ok(());
     }
-    let text = format!(
-        "the order holds from {iat} to {exp} and it is {now_s} (seconds): sign a new one, and compare the two clocks"
-    );
+    let text = if now_s > exp {
+        format!("the order ended {} before it came here: sign a new one", Span::between(exp, now_s))
+    } else {
+        format!("the order was signed {} in the future: compare the two clocks", Span::between(iat, now_s))
+    };
     Err(failure(Step::OrderBinding, text))
 }
 

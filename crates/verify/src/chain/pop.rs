@@ -4,6 +4,7 @@ use evidence::delegation::{Pop, args_digest};
 use evidence::id::{self, Id};
 use evidence::jws::{self, Jwk, JwsError, Signed};
 use evidence::limits::SKEW_S;
+use evidence::span::Span;
 use serde_json::{Map, Value};
 
 use super::{Failure, Step, failure};
@@ -74,10 +75,18 @@ pub(crate) fn pop_in_time(pop: &Pop, at_s: u64) -> Result<(), Failure> {
     if at_s.abs_diff(pop.iat) <= SKEW_S && at_s < pop.exp {
         return Ok(());
     }
-    let text = format!(
-        "the proof of possession was made at {} and ends at {}, the act was decided at {at_s} (seconds): \
-         make a proof for each act, and compare the clocks",
-        pop.iat, pop.exp
-    );
+    let text = if at_s >= pop.exp {
+        format!(
+            "the proof of possession ended {} before this act was decided: make a new one for each act",
+            Span::between(pop.exp, at_s)
+        )
+    } else {
+        let side = if pop.iat < at_s { "before" } else { "after" };
+        format!(
+            "the proof of possession was made {} {side} this act was decided, which is more than {SKEW_S} s: make one \
+             for each act, and compare the clocks",
+            Span::between(pop.iat, at_s)
+        )
+    };
     Err(failure(Step::PopTime, text))
 }

@@ -5,6 +5,7 @@ use evidence::delegation::{Named, Root, RootRequest};
 use evidence::jws::{self, Jwk, Signed};
 use evidence::label::Assurance;
 use evidence::limits::SKEW_S;
+use evidence::span::Span;
 
 use super::mandate::{Mandated, under};
 use super::{Failure, Link, Step, are_plain, failure};
@@ -40,10 +41,14 @@ pub fn request_fresh(request: &RootRequest, now_s: u64) -> Result<(), Failure> {
     if in_request_time(request, now_s) {
         return Ok(());
     }
-    let text = format!(
-        "the request holds from {} to {} and it is {now_s} (seconds): sign a new one, and compare the two clocks",
-        request.iat, request.exp
-    );
+    let text = if now_s > request.exp {
+        format!("the request ended {} before it came here: sign a new one", Span::between(request.exp, now_s))
+    } else {
+        format!(
+            "the request was signed {} in the future: compare the two clocks",
+            Span::between(request.iat, now_s)
+        )
+    };
     Err(failure(Step::RequestBinding, text))
 }
 
@@ -143,7 +148,7 @@ pub(crate) fn within(root: &Root, asked: &RootRequest, digest: &str) -> Result<(
 }
 
 fn beyond(problem: &str) -> Failure {
-    let text = format!("the delegation {problem}: the issuer went beyond what the principal signed");
+    let text = format!("the delegation {problem}: it is not within what the principal signed");
     failure(Step::RequestBinding, text)
 }
 

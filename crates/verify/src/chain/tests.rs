@@ -416,6 +416,57 @@ fn orders_are_those_of_a_registered_key_and_are_fresh() {
 }
 
 #[test]
+fn times_that_do_not_fit_are_told_as_spans() {
+    let mut scene = Scene::new();
+    let chain = scene.usual();
+    let link = chain.root_link();
+    let (iat, exp) = (link.claims.iat(), link.claims.exp());
+    let told = |result: Result<(), Failure>| result.unwrap_err().text;
+    assert_eq!(
+        told(in_time(link, exp + 42)),
+        "the delegation ended 42 s before this act was decided: get a new one"
+    );
+    assert_eq!(
+        told(in_time(link, iat - 90)),
+        "the delegation was made 1 min 30 s after this act was decided: compare the clocks"
+    );
+    let token = scene.request(|_| {});
+    let later = scene.root(&token, |root| root.nbf = root.iat + 3_600);
+    assert_eq!(
+        told(in_time(later.root_link(), iat)),
+        "the delegation begins to hold 1 h after this act was decided: wait for it, or compare the clocks"
+    );
+    let pop = scene.log.pop(&mut scene.run, &scene.call);
+    assert_eq!(
+        told(pop_in_time(&pop, pop.exp + 1)),
+        "the proof of possession ended 1 s before this act was decided: make a new one for each act"
+    );
+    let lasting = Pop { exp: pop.iat + 60, ..pop };
+    assert_eq!(
+        told(pop_in_time(&lasting, lasting.iat + 31)),
+        "the proof of possession was made 31 s before this act was decided, which is more than 30 s: make one for \
+         each act, and compare the clocks"
+    );
+    assert_eq!(
+        told(order_fresh(1_000, 1_300, 1_331)),
+        "the order ended 31 s before it came here: sign a new one"
+    );
+    assert_eq!(
+        told(order_fresh(1_000, 1_300, 900)),
+        "the order was signed 1 min 40 s in the future: compare the two clocks"
+    );
+    let request = scene.log.root_request(&scene.run, &scene.person);
+    assert_eq!(
+        told(request_fresh(&request, request.exp + 60)),
+        "the request ended 1 min before it came here: sign a new one"
+    );
+    assert_eq!(
+        told(request_fresh(&request, request.iat - 60)),
+        "the request was signed 1 min in the future: compare the two clocks"
+    );
+}
+
+#[test]
 fn arguments_that_are_withheld_are_said_to_be_unchecked() {
     let mut scene = Scene::new();
     let row = json!({"path": {"constraint_type": "prefix", "prefix": "/srv/"}});

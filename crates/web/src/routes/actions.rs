@@ -6,11 +6,16 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use capture::api::{self, Begun, CaptureMode, CaptureModes};
 use evidence::id::{self, Id};
-use evidence::{Digest, json};
-use recorder::{Answer, Carrier, Malformed, Mode, Outcome, Peer, Presented, Reason, RecorderError, Request};
+use evidence::limits::JSON_INTEGER_MAX;
+use evidence::{Digest, json, tool};
+use recorder::{
+    Answer, Batch, Carrier, Malformed, Mode, Outcome, Peer, Presented, Progress, Reason, Request,
+};
 
 use super::runs::ndjson;
-use crate::extract::{Caller, Json, Segments, digest_maybe, digest_member, id_member, parse};
+use crate::extract::{
+    Caller, Json, Segments, artifacts, digest_maybe, digest_member, digest_of, id_member, parse,
+};
 use crate::problem::{Code, Problem};
 use crate::state::{AppState, to_the_end};
 use crate::stream::OutcomeBody;
@@ -96,6 +101,11 @@ fn request(state: &AppState, run: Id, headers: &HeaderMap, body: &[u8]) -> Resul
     digest_member("frame_digest", &asked.frame_digest)?;
     digest_maybe("sent_frame_digest", asked.sent_frame_digest.as_deref())?;
     digest_maybe("definition_digest", asked.definition_digest.as_deref())?;
+    let operation = tool::operation(&asked.tool);
+    if asked.operation != operation {
+        let why = format_args!("a `tool` like this one is for `{operation}`");
+        return Err(Problem::member("operation", why));
+    }
     Ok(Request {
         run,
         stream: asked.stream,
@@ -112,8 +122,26 @@ fn request(state: &AppState, run: Id, headers: &HeaderMap, body: &[u8]) -> Resul
         root_dir: asked.root_dir,
         correlators: asked.correlators,
         enforcement_point: state.point(run, asked.stream),
+        inputs: artifacts("inputs", &asked.inputs)?,
+        batch: asked.batch.as_ref().map(batch).transpose()?,
+        retry_of: asked.retry_of,
         malformed: None,
     })
+}
+
+fn batch(asked: &api::Batch) -> Result<Batch, Problem> {
+    if asked.position >= asked.count || asked.count > JSON_INTEGER_MAX {
+        return Err(Problem::member("batch", "the position is not below the count"));
+    }
+    let digest = digest_of("batch.digest", &asked.digest)?;
+    Ok(Batch { digest, position: asked.position, count: asked.count })
+}
+
+fn progress(parts: &api::Parts) -> Result<Progress, Problem> {
+    if parts.count > JSON_INTEGER_MAX {
+        return Err(Problem::member("parts", "the count is beyond what JSON carries exactly"));
+    }
+    Ok(Progress { count: parts.count, digest: digest_of("parts.digest", &parts.digest)? })
 }
 
 /// Which delegation an act is under, and its proof.
@@ -190,8 +218,8 @@ pub(super) async fn finish(
     Json(asked): Json<api::Finish>,
 ) -> Result<Response, Problem> {
     let (run, act_id) = (segments.id("run")?, segments.id("act_id")?);
-    check_decision(&state, run, act_id, asked.decision)?;
     digest_maybe("frame_digest", asked.frame_digest.as_deref())?;
+    digest_maybe("sent_frame_digest", asked.sent_frame_digest.as_deref())?;
     digest_maybe("result_digest", asked.result_digest.as_deref())?;
     check_result(asked.result.as_deref(), asked.result_digest.as_deref())?;
     let outcome = Outcome {
@@ -203,22 +231,12 @@ pub(super) async fn finish(
         frame_digest: asked.frame_digest,
         duration_us: Some(asked.duration_us),
         detail: asked.detail,
+        outputs: artifacts("outputs", &asked.outputs)?,
+        parts: asked.parts.as_ref().map(progress).transpose()?,
+        sent_frame_digest: asked.sent_frame_digest,
     };
-    let durable = state.recorder().finish(run, act_id, outcome)?;
+    let durable = state.recorder().finish(run, act_id, asked.decision, outcome)?;
     Ok(ndjson(Body::new(OutcomeBody::new(durable))))
-}
-
-/// The outcome must be that of the decision it names.
-fn check_decision(state: &AppState, run: Id, act_id: Id, decision: u64) -> Result<(), Problem> {
-    let (run_text, act_text) = (id::text(&run), id::text(&act_id));
-    let control = state.recorder().control();
-    let known = control.run(&run).ok_or_else(|| RecorderError::RunUnknown(run_text.clone()))?;
-    let open = known.open.get(&act_text).map(|act| act.index);
-    let index = open.or_else(|| known.answered(&act_text).map(|answered| answered.index));
-    if index == Some(decision) {
-        return Ok(());
-    }
-    Err(RecorderError::ActUnknown(run_text, format!("{act_text} decided at @{decision}")).into())
 }
 
 /// A result and a digest that is not its own would be evidence against each other.

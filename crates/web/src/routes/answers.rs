@@ -7,8 +7,9 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use capture::api;
+use evidence::Verdict;
 use evidence::id::Id;
-use lineage::{Answer, DidFilter, Index, LineageError, RunsFilter, Which, Whose};
+use lineage::{Answer, DidFilter, Index, LineageError, OutcomeIs, RunsFilter, Which, Whose};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -30,6 +31,8 @@ pub(super) struct Wait {
 pub(super) struct RunsAsked {
     task: Option<String>,
     issued: Option<bool>,
+    from: Option<u64>,
+    to: Option<u64>,
     limit: Option<u64>,
     before: Option<u64>,
     wait: Option<u64>,
@@ -42,6 +45,9 @@ pub(super) struct DidAsked {
     run: Option<String>,
     task: Option<String>,
     tool: Option<String>,
+    principal: Option<String>,
+    verdict: Option<String>,
+    outcome: Option<String>,
     from: Option<u64>,
     to: Option<u64>,
     limit: Option<u64>,
@@ -66,6 +72,8 @@ pub(super) async fn runs(
     let filter = RunsFilter {
         task,
         issued: asked.issued.unwrap_or_default(),
+        from_ms: asked.from,
+        to_ms: asked.to,
         limit: asked.limit,
         before: asked.before,
     };
@@ -92,15 +100,30 @@ pub(super) async fn did(
 }
 
 fn filter(asked: DidAsked) -> Result<DidFilter, Problem> {
-    let whose = match (asked.who, asked.run, asked.task, asked.tool) {
-        (None, None, None, None) => Whose::All,
-        (Some(who), None, None, None) => Whose::Who(who),
-        (None, Some(run), None, None) => Whose::Run(id_member("run", &run)?),
-        (None, None, Some(task), None) => Whose::Task(id_member("task", &task)?),
-        (None, None, None, Some(tool)) => Whose::Tool(tool),
-        _ => return Err(Problem::malformed("only one of `who`, `run`, `task` and `tool` can be asked for")),
+    let whose = match (asked.who, asked.run, asked.task) {
+        (None, None, None) => Whose::All,
+        (Some(who), None, None) => Whose::Who(who),
+        (None, Some(run), None) => Whose::Run(id_member("run", &run)?),
+        (None, None, Some(task)) => Whose::Task(id_member("task", &task)?),
+        _ => return Err(Problem::malformed("only one of `who`, `run` and `task` can be asked for")),
     };
-    Ok(DidFilter { whose, from_ms: asked.from, to_ms: asked.to, limit: asked.limit, before: asked.before })
+    let verdict = asked.verdict.map(|word| {
+        Verdict::parse(&word).ok_or_else(|| Problem::member("verdict", "it is `allow` or `deny`"))
+    });
+    let outcome = asked.outcome.map(|word| {
+        OutcomeIs::parse(&word).ok_or_else(|| Problem::member("outcome", "it is a status, or `open`"))
+    });
+    Ok(DidFilter {
+        whose,
+        tool: asked.tool,
+        principal: asked.principal,
+        verdict: verdict.transpose()?,
+        outcome: outcome.transpose()?,
+        from_ms: asked.from,
+        to_ms: asked.to,
+        limit: asked.limit,
+        before: asked.before,
+    })
 }
 
 /// `GET /v1/authority/{index or act_id}`

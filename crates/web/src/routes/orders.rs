@@ -46,7 +46,8 @@ pub(super) async fn halts(State(state): State<AppState>) -> Result<axum::Json<ap
     let recorder = state.recorder().clone();
     // each is read from the log
     blocking(move || {
-        let halts = recorder.halts().into_iter().map(|halt| api::HaltRow {
+        let halts = recorder.halts().map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        let halts = halts.into_iter().map(|halt| api::HaltRow {
             index: halt.index,
             on: halt.on.to_json(),
             why: halt.why,

@@ -7,14 +7,18 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use capture::api;
 use evidence::Scope;
+use evidence::artifact::{Artifacts, Role};
 use evidence::id::{self, Id};
 use evidence::jws::{self, Jwk, Signed};
+use evidence::limits::JSON_INTEGER_MAX;
+use evidence::tool::Scheme;
 use recorder::control::{Link, Window};
 use recorder::limits::LEASE_GRACE_MS;
 use recorder::{Client, OpenRun, Presented, Server};
 use serde_json::Value;
 
-use crate::extract::{Caller, Json, Segments, digest_maybe, id_member};
+use crate::extract::{self, Caller, Json, Segments, digest_maybe, id_member};
+use crate::owners;
 use crate::problem::{Code, Problem};
 use crate::process;
 use crate::state::{AppState, to_the_end};
@@ -32,8 +36,13 @@ pub(super) async fn open(
     }
     digest_maybe("executable", asked.executable.as_deref())?;
     digest_maybe("config", asked.config.as_deref())?;
+    let join = asked.join.as_deref().map(|run| id_member("join", run)).transpose()?;
+    if let Some(run) = join {
+        owners::check(&state, run, peer.uid)?;
+    }
     let open = OpenRun {
         server: Server {
+            scheme: scheme(asked.scheme),
             alias: asked.alias,
             command: asked.command,
             executable: asked.executable,
@@ -44,7 +53,7 @@ pub(super) async fn open(
         scope: scope(asked.scope)?,
         purpose: asked.purpose,
         trigger: asked.trigger.map(word),
-        join: asked.join.as_deref().map(|run| id_member("join", run)).transpose()?,
+        join,
         client: process::client_of(peer, asked.parent_pid),
         delegation: asked.delegation.map(presented),
         handoff: asked.handoff,
@@ -53,6 +62,8 @@ pub(super) async fn open(
     let recorder = state.recorder().clone();
     let opened = to_the_end(async move { recorder.open_run(open, peer).await }).await?;
     state.remember_point(opened.run, opened.stream, asked.enforcement_point);
+    // nobody else can know of it yet
+    state.owns(opened.run, peer.uid);
     tracing::info!(run = id::text(&opened.run), stream = opened.stream, index = opened.index, "run opened");
     let receipts = opened.receipts.iter().map(|receipt| serde_json::to_value(receipt).unwrap_or_default());
     let answer = api::OpenedRun {
@@ -111,8 +122,9 @@ pub(super) async fn renew(
 
 /// What is asked for with a fresh root of a run that is open.
 fn fresh_root(state: &AppState, run: Id, asked: &api::Renew) -> Result<OpenRun, Problem> {
+    let (scheme, alias) = wrapped(state, run, asked.stream);
     Ok(OpenRun {
-        server: Server { alias: alias(state, run), command: Vec::new(), executable: None, config: None },
+        server: Server { scheme, alias, command: Vec::new(), executable: None, config: None },
         key: key(&asked.key)?,
         root_request: asked.root_request.clone(),
         scope: scope(asked.scope.clone())?,
@@ -173,6 +185,34 @@ pub(super) async fn observe(
     let recorder = state.recorder().clone();
     let index = to_the_end(async move { recorder.observe(run, asked.stream, seen).await }).await?;
     Ok(axum::Json(api::Observed { index }))
+}
+
+/// `POST /v1/runs/{run}/artifacts`
+pub(super) async fn artifacts(
+    State(state): State<AppState>,
+    segments: Segments,
+    Json(asked): Json<api::ArtifactsPart>,
+) -> Result<axum::Json<api::Written>, Problem> {
+    let run = segments.id("run")?;
+    let Artifacts::List(artifacts) = extract::artifacts("artifacts", &asked.artifacts)? else {
+        return Err(Problem::member("artifacts", "a list is expected"));
+    };
+    if asked.part > JSON_INTEGER_MAX {
+        return Err(Problem::member("part", "it is beyond what JSON carries exactly"));
+    }
+    let part = recorder::ArtifactsPart {
+        act_id: id_member("act_id", &asked.act_id)?,
+        role: match asked.role {
+            api::ArtifactRole::Inputs => Role::Inputs,
+            api::ArtifactRole::Outputs => Role::Outputs,
+        },
+        part: asked.part,
+        artifacts,
+    };
+    check_stream(&state, run, asked.stream)?;
+    let recorder = state.recorder().clone();
+    let index = to_the_end(async move { recorder.artifacts(run, asked.stream, part).await }).await?;
+    Ok(axum::Json(api::Written { index }))
 }
 
 /// `POST /v1/runs/{run}/gaps`
@@ -239,8 +279,19 @@ fn word(trigger: api::Trigger) -> String {
     .to_owned()
 }
 
-fn alias(state: &AppState, run: Id) -> String {
-    state.recorder().control().run(&run).map(|run| run.alias.clone()).unwrap_or_default()
+fn scheme(scheme: api::Scheme) -> Scheme {
+    match scheme {
+        api::Scheme::Stdio => Scheme::Stdio,
+        api::Scheme::Run => Scheme::Run,
+    }
+}
+
+/// What a stream wraps: a fresh root of it is for the same server.
+fn wrapped(state: &AppState, run: Id, stream: u64) -> (Scheme, String) {
+    let control = state.recorder().control();
+    let wrapped = control.run(&run).and_then(|run| run.servers.get(&stream));
+    let named = wrapped.and_then(|wrapped| Scheme::of(&wrapped.server));
+    named.map(|(scheme, alias)| (scheme, alias.to_owned())).unwrap_or_default()
 }
 
 /// What the run is for, as a root of it says: a renewal is for the same.

@@ -1,7 +1,7 @@
 //! Answers, proofs, the policy and the log's files.
 
 use capture::api::{self, Begun};
-use evidence::id;
+use evidence::{Digest, id};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use verify::{TrustRoots, Verdict};
@@ -39,15 +39,98 @@ async fn every_answer_reflects_what_was_just_written() {
         format!("/v1/did?run={run}"),
         "/v1/did?tool=stdio%3Afs%23read_file&limit=1&before=100".to_owned(),
         format!("/v1/did?who=uid%3A{}&from=0&to=99999999999999", rustix::process::geteuid().as_raw()),
+        format!("/v1/did?run={run}&tool=stdio%3Afs%23*&verdict=allow&outcome=ok"),
+        format!("/v1/did?principal=uid%3A{}&outcome=ok", rustix::process::geteuid().as_raw()),
     ] {
         assert_eq!(ask(&path).await["actions"].as_array().unwrap().len(), 1, "{path}");
     }
+    assert!(ask("/v1/did?verdict=deny").await["actions"].as_array().unwrap().is_empty());
     assert_eq!(ask("/v1/runs").await["runs"][0]["run"], json!(run));
+    assert_eq!(ask("/v1/runs?from=0&to=1").await["runs"], json!([]));
+    assert_eq!(ask("/v1/tasks?from=0").await["tasks"][0]["actions"], 1);
+    assert_eq!(ask("/v1/gaps?from=0&limit=3").await["gaps"], json!([]));
+    assert_eq!(ask("/v1/definitions").await["servers"], json!([]));
+    let result = Digest::of(br#"{"ok":true}"#).to_string().replace(':', "%3A");
+    let traced = ask(&format!("/v1/trace?of={result}&direction=up")).await;
+    assert_eq!(
+        (&traced["acts"][0]["role"], &traced["acts"][0]["act"]["index"]),
+        (&json!("result"), &json!(decided))
+    );
+    for of in [format!("@{decided}"), finished.to_string(), act_id.clone()] {
+        let traced = ask(&format!("/v1/trace?of={of}")).await;
+        assert_eq!(traced["of"], json!({"act": decided}));
+    }
     assert_eq!(ask(&format!("/v1/runs/{run}")).await["run"], json!(run));
     assert_eq!(ask(&format!("/v1/authority/{decided}")).await["action"], decided);
     assert_eq!(ask(&format!("/v1/authority/{act_id}")).await["action"], decided);
     assert_eq!(ask(&format!("/v1/entries/{finished}")).await["kind"], "finished");
     assert_eq!(ask("/v1/status").await["open_actions"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_cannot_be_understood_are_malformed() {
+    let bench = bench().await;
+    for path in [
+        "/v1/did?who=a&run=b",
+        "/v1/did?verdict=maybe",
+        "/v1/did?outcome=fine",
+        "/v1/trace",
+        "/v1/trace?of=relative/path",
+        "/v1/trace?of=sha256%3Aaa",
+        "/v1/trace?of=1&direction=sideways",
+        "/v1/tasks?who=a",
+        "/v1/gaps?from=yesterday",
+    ] {
+        assert_eq!(bench.get(path).await.problem(), (400, "malformed".to_owned()), "{path}");
+    }
+    for path in
+        ["/v1/definitions?server=stdio%3Ax", "/v1/trace?of=0", "/v1/did?tool=x%23y", "/v1/did?principal=x"]
+    {
+        assert_eq!(bench.get(path).await.problem(), (404, "not-found".to_owned()), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_are_traced_and_withdrawn() {
+    let bench = bench().await;
+    let mut wrap = bench.wrap(7).await;
+    let client = bench.client().await;
+    let file = |text: &str| api::Artifact {
+        uri: "file:///srv/data".into(),
+        digest: Some(Digest::of(text.as_bytes()).to_string()),
+        size: None,
+        media_type: None,
+        change: None,
+        before: None,
+    };
+    let mut acts = Vec::new();
+    for (had, made) in [("v0", Some("v1")), ("v1", None)] {
+        let mut call = wrap.call(&bench, "read_file", &json!({"path": had}));
+        call.inputs = api::Artifacts::List(vec![file(had)]);
+        let Begun::Allow(begun) = client.begin(wrap.run(), &call).await.unwrap() else { panic!("denied") };
+        let mut finish = wrap.outcome(&bench, begun.index, "{}");
+        let change = Some(api::Change::Modified);
+        let written = made.map(|made| api::Artifact { change, ..file(made) });
+        finish.outputs = api::Artifacts::List(written.into_iter().collect());
+        client.finish(wrap.run(), &call.act_id, &finish).await.unwrap().durable().await.unwrap();
+        acts.push(begun.index);
+    }
+    let asked = async |path: String| bench.get(&path).await.json();
+    let size = bench.recorder.reader().size();
+    let v1 = Digest::of(b"v1").to_string().replace(':', "%3A");
+    let traced = asked(format!("/v1/trace?of={v1}&wait={}", size - 1)).await;
+    let rows: Vec<(&Value, &Value)> =
+        traced["acts"].as_array().unwrap().iter().map(|row| (&row["role"], &row["act"]["index"])).collect();
+    assert_eq!(rows, [(&json!("input"), &json!(acts[1])), (&json!("output"), &json!(acts[0]))]);
+    let withdrawn = client
+        .withdraw(&api::Withdraw { uri: Some("file:///srv/data".into()), digest: None, why: "wrong".into() })
+        .await
+        .unwrap();
+    let traced = asked(format!("/v1/trace?of=/srv/data&direction=down&wait={}", withdrawn.index)).await;
+    assert_eq!(traced["withdrawn"][0]["index"], withdrawn.index);
+    assert_eq!((&traced["findings"][0]["code"], &traced["complete"]), (&json!("withdrawn"), &json!(true)));
+    let did = asked("/v1/did?limit=1".to_owned()).await;
+    assert_eq!(did["actions"][0]["withdrawn"][0]["index"], withdrawn.index);
 }
 
 #[tokio::test(flavor = "multi_thread")]

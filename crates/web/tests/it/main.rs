@@ -11,10 +11,12 @@
 mod acts;
 mod agent;
 mod answers;
+mod attempts;
 mod chains;
 mod limits;
 mod many;
 mod problems;
 mod stop;
 mod support;
+mod things;
 mod wraps;

@@ -115,7 +115,8 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
         limits: limits.clone(),
         shutdown: shutdown.clone(),
     });
-    let serving = tokio::spawn(web::serve_unix(listener, web::router(state), limits, shutdown.clone()));
+    let serving =
+        tokio::spawn(web::serve_unix(listener, web::router(state), Vec::new(), limits, shutdown.clone()));
     let random = Mutex::new(SeededRandom::new(2));
     Bench { recorder, clock, shutdown, serving, socket, dir, held, random }
 }
@@ -297,7 +298,12 @@ impl Wrap {
 
     /// A call with a fresh proof.
     pub(crate) fn call(&mut self, bench: &Bench, tool: &str, args: &Value) -> Begin {
-        let (act_id, tool) = (bench.new_id(), format!("stdio:fs#{tool}"));
+        self.call_of(bench, tool, args, bench.new_id())
+    }
+
+    /// The same of an act that has its id.
+    pub(crate) fn call_of(&mut self, bench: &Bench, tool: &str, args: &Value, act_id: Id) -> Begin {
+        let tool = format!("stdio:fs#{tool}");
         let leaf = Signed::parse(&self.opened.delegation, jws::DELEGATION).unwrap().digest();
         let pop = Pop {
             jti: self.counter.to_string(),

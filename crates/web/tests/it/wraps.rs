@@ -116,6 +116,7 @@ fn options(bench: &Bench, seed: u8, seen: &Path) -> WrapOptions {
         require_delegation: false,
         own_variables: Vec::new(),
         root_dir: None,
+        files: false,
         read_fail_open: vec![],
     }
 }

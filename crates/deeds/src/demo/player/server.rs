@@ -8,42 +8,29 @@ use anyhow::Context as _;
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::{Map, Value, json};
 
+use super::sample::{Sample, Tool};
 use crate::cli::ToolPlayerArgs;
+use crate::files::read_limited;
 
+/// Largest data file, bytes.
+const DATA_MAX_BYTES: usize = 1_024 * 1_024;
 /// Longest line that is read, bytes.
 const LINE_MAX_BYTES: u64 = 1_024 * 1_024;
 /// The protocol version spoken.
 pub(super) const PROTOCOL: &str = "2025-11-25";
 
-/// One tool: its name, what it says of itself, its arguments.
-type Tool = (&'static str, &'static str, &'static [&'static str]);
-
-/// A sample server.
-pub(super) struct Sample {
-    name: &'static str,
-    tools: &'static [Tool],
-}
-
-/// Endpoint detection and response.
-pub(super) const EDR: Sample = Sample {
-    name: "sample-edr",
-    tools: &[
-        ("isolate_host", "Cuts a host off the network", &["host"]),
-        ("release_host", "Lets an isolated host back on the network", &["host"]),
-    ],
-};
-/// An identity provider.
-pub(super) const IDP: Sample =
-    Sample { name: "sample-idp", tools: &[("disable_user", "Disables a user everywhere", &["user"])] };
-/// A ticket system.
-pub(super) const TICKET: Sample =
-    Sample { name: "sample-tickets", tools: &[("create", "Creates a ticket", &["title", "run"])] };
-
 /// Answers requests until standard input ends.
-pub(super) fn serve(sample: &Sample, args: &ToolPlayerArgs) -> anyhow::Result<()> {
+pub(super) fn serve(sample: &'static Sample, args: &ToolPlayerArgs) -> anyhow::Result<()> {
     let name = args.journal.display();
     let journal = OpenOptions::new().create(true).append(true).open(&args.journal);
-    let mut journal = journal.with_context(|| format!("cannot open the journal `{name}`"))?;
+    let journal = journal.with_context(|| format!("cannot open the journal `{name}`"))?;
+    let data = match &args.data {
+        Some(path) => {
+            serde_json::from_slice(&read_limited(path, DATA_MAX_BYTES)?).context("the data cannot be read")?
+        }
+        None => Value::Null,
+    };
+    let mut system = System { sample, journal, data, die_on: args.die_on.clone() };
     let mut input = std::io::stdin().lock();
     let mut output = std::io::stdout().lock();
     loop {
@@ -53,7 +40,7 @@ pub(super) fn serve(sample: &Sample, args: &ToolPlayerArgs) -> anyhow::Result<()
         }
         let request: Value = serde_json::from_str(&line).context("a line is not JSON")?;
         let Some(id) = request.get("id") else { continue };
-        let answer = match answer(sample, &request, &mut journal, args.die_on.as_deref())? {
+        let answer = match system.answer(&request)? {
             Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
             Err((code, message)) => {
                 json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
@@ -64,53 +51,63 @@ pub(super) fn serve(sample: &Sample, args: &ToolPlayerArgs) -> anyhow::Result<()
     }
 }
 
-type Answer = Result<Value, (i64, String)>;
-
-fn answer(
-    sample: &Sample,
-    request: &Value,
-    journal: &mut File,
-    die_on: Option<&str>,
-) -> anyhow::Result<Answer> {
-    let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
-    Ok(match method {
-        "initialize" => Ok(json!({"protocolVersion": PROTOCOL, "capabilities": {"tools": {}},
-            "serverInfo": {"name": sample.name, "version": env!("CARGO_PKG_VERSION")}})),
-        "ping" => Ok(json!({})),
-        "tools/list" => Ok(json!({"tools": sample.tools.iter().map(definition).collect::<Vec<_>>()})),
-        "tools/call" => call(sample, request, journal, die_on)?,
-        other => Err((-32_601, format!("method `{other}` is not known"))),
-    })
+/// The system behind a sample server.
+struct System {
+    sample: &'static Sample,
+    journal: File,
+    /// By tool, then by the value that is asked for.
+    data: Value,
+    die_on: Option<String>,
 }
 
-fn definition((name, description, arguments): &Tool) -> Value {
+type Answer = Result<Value, (i64, String)>;
+
+impl System {
+    fn answer(&mut self, request: &Value) -> anyhow::Result<Answer> {
+        let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+        Ok(match method {
+            "initialize" => Ok(json!({"protocolVersion": PROTOCOL, "capabilities": {"tools": {}},
+                "serverInfo": {"name": self.sample.name, "version": env!("CARGO_PKG_VERSION")}})),
+            "ping" => Ok(json!({})),
+            "tools/list" => {
+                Ok(json!({"tools": self.sample.tools.iter().map(definition).collect::<Vec<_>>()}))
+            }
+            "tools/call" => self.call(request)?,
+            other => Err((-32_601, format!("method `{other}` is not known"))),
+        })
+    }
+
+    /// Writes down what was asked, does it, and says so.
+    fn call(&mut self, request: &Value) -> anyhow::Result<Answer> {
+        let name = request.pointer("/params/name").and_then(Value::as_str).unwrap_or_default();
+        let Some((name, _, names, effect)) = self.sample.tools.iter().find(|(tool, ..)| *tool == name) else {
+            return Ok(Err((-32_602, format!("tool `{name}` is not known"))));
+        };
+        let given =
+            request.pointer("/params/arguments").and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Some(missing) = names.iter().find(|name| !given.get(**name).is_some_and(Value::is_string)) {
+            return Ok(Ok(words(&format!("the argument `{missing}` is missing"), true)));
+        }
+        writeln!(self.journal, "{}", json!({"tool": name, "args": given}))?;
+        self.journal.sync_all()?;
+        if self.die_on.as_ref().is_some_and(|value| given.values().any(|given| given == value.as_str())) {
+            // the deed is done, and nobody will hear of it from here
+            kill_process(getpid(), Signal::KILL)?;
+        }
+        Ok(Ok(match effect.happen(name, &given, &self.data) {
+            Ok(said) => words(&said, false),
+            Err(why) => words(&why, true),
+        }))
+    }
+}
+
+fn words(text: &str, is_error: bool) -> Value {
+    json!({"content": [{"type": "text", "text": text}], "isError": is_error})
+}
+
+fn definition((name, description, arguments, _): &Tool) -> Value {
     let properties: Map<String, Value> =
         arguments.iter().map(|name| ((*name).to_owned(), json!({"type": "string"}))).collect();
     json!({"name": name, "description": description,
         "inputSchema": {"type": "object", "properties": properties, "required": arguments}})
-}
-
-/// Does what was asked, which here means to write it down, and says so.
-fn call(
-    sample: &Sample,
-    request: &Value,
-    journal: &mut File,
-    die_on: Option<&str>,
-) -> anyhow::Result<Answer> {
-    let name = request.pointer("/params/name").and_then(Value::as_str).unwrap_or_default();
-    let Some((name, _, names)) = sample.tools.iter().find(|(tool, _, _)| *tool == name) else {
-        return Ok(Err((-32_602, format!("tool `{name}` is not known"))));
-    };
-    let given = request.pointer("/params/arguments").and_then(Value::as_object).cloned().unwrap_or_default();
-    if let Some(missing) = names.iter().find(|name| !given.get(**name).is_some_and(Value::is_string)) {
-        let text = format!("the argument `{missing}` is missing");
-        return Ok(Ok(json!({"content": [{"type": "text", "text": text}], "isError": true})));
-    }
-    writeln!(journal, "{}", json!({"tool": name, "args": given}))?;
-    journal.sync_all()?;
-    if die_on.is_some_and(|value| given.values().any(|given| given == value)) {
-        // the deed is done, and nobody will hear of it from here
-        kill_process(getpid(), Signal::KILL)?;
-    }
-    Ok(Ok(json!({"content": [{"type": "text", "text": format!("{name}: done")}], "isError": false})))
 }

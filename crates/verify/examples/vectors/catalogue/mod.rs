@@ -1,5 +1,6 @@
 //! All vectors, by the step of format §10 that they are about.
 
+mod attempts;
 mod chains;
 mod children;
 mod container;
@@ -103,6 +104,7 @@ pub(crate) fn all() -> Vec<Vector> {
         decisions::vectors(),
         orders::vectors(),
         outcomes::vectors(),
+        attempts::vectors(),
     ]
     .into_iter()
     .flatten()

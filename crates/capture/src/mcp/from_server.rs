@@ -1,0 +1,93 @@
+//! What the server sends: responses go to `responses.rs`, requests of its own to `asked.rs`, known notifications pass;
+//! everything else is dropped or refused, and recorded.
+
+use std::sync::Arc;
+
+use evidence::Status;
+
+use super::call::Going;
+use super::finish::is_enqueued;
+use super::frame::{Flaw, Frame, Id, Line, Message, Skipped};
+use super::methods::{self, ServerTells};
+use super::open::Answered;
+use super::proxy::{Proxy, read};
+use super::record::{Seen, Side};
+use super::reply;
+use super::strip::Clean;
+
+impl Proxy {
+    pub(super) async fn from_server(self: &Arc<Self>, line: Line) {
+        if let Line::TooLong(skipped) = &line {
+            return self.skipped(skipped);
+        }
+        let frame = match read(line) {
+            Ok(frame) => frame,
+            Err((flaw, frame_digest)) => {
+                let seen = Seen { from: Side::Server, why: flaw.to_string(), method: None, frame_digest };
+                return self.drop_frame(seen);
+            }
+        };
+        self.facts.spoke();
+        match frame.message().clone() {
+            Message::Response { id: Some(id), is_error } => self.answer(id, is_error, frame).await,
+            Message::Response { id: None, .. } => {
+                self.drop_frame(Seen::of(Side::Server, "a response that names no request", &frame));
+            }
+            Message::Notification { method } => self.server_tells(&method, frame).await,
+            Message::Request { id, method } => self.server_request(id, &method, frame).await,
+        }
+    }
+
+    async fn server_tells(self: &Arc<Self>, method: &str, frame: Frame) {
+        let tells = methods::server_notification(method);
+        if tells == ServerTells::Unknown {
+            let why = "this notification is not known, so it is not passed on";
+            return self.drop_frame(Seen::of(Side::Server, why, &frame).method(method));
+        }
+        self.passes(Side::Server, method);
+        match tells {
+            ServerTells::Cancelled => self.server_cancels(frame).await,
+            ServerTells::Task => self.task_notification(frame).await,
+            ServerTells::Progress => {
+                self.parts().told(&frame);
+                self.send_client(Clean::of(frame).bytes).await;
+            }
+            ServerTells::Known | ServerTells::Unknown => self.send_client(Clean::of(frame).bytes).await,
+        }
+    }
+
+    /// A frame that was too long to be kept. What it answered gets no other answer.
+    fn skipped(self: &Arc<Self>, skipped: &Skipped) {
+        let why = Flaw::TooLong.to_string();
+        self.drop_frame(Seen { from: Side::Server, why, method: None, frame_digest: None });
+        let Some(id) = skipped.answers() else { return };
+        let answered = self.open().answered(id);
+        match answered {
+            Answered::Nothing => {}
+            Answered::Passed { method } => {
+                if let Some(list) = methods::listed(&method) {
+                    self.list_lost(id, list);
+                }
+                self.replies.spawn(Arc::clone(self).tell_skipped(id.clone(), None));
+            }
+            Answered::Call { permit, sent_us, .. } => {
+                self.replies.spawn(Arc::clone(self).tell_skipped(id.clone(), Some((permit, sent_us))));
+            }
+        }
+    }
+
+    /// Records that an act's answer was skipped, and tells the caller.
+    async fn tell_skipped(self: Arc<Self>, id: Id, act: Option<(Going, u64)>) {
+        let why = "the answer was too long to be read, so it was skipped";
+        if let Some((going, sent_us)) = act {
+            if let Some(permit) = going.permit {
+                let finish = self.unheard(&permit, Status::Unknown, why, self.since(sent_us));
+                // enqueued before the caller is told, as with any result; when that fails it is told all the same
+                let _ = is_enqueued(permit.held.deliver(permit.act_id, finish)).await;
+            }
+            self.open().relayed(&id);
+        }
+        self.send_client(reply::error(Some(&id), reply::UNAVAILABLE, &format!("{}: {why}", Flaw::TooLong)))
+            .await;
+    }
+}

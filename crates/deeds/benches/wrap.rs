@@ -1,0 +1,197 @@
+//! What `deeds wrap` adds to an MCP call, and what one event costs on disk: the real binary, a real server process, a
+//! real log. Beside it stands what one write and fdatasync of 4 KiB cost in the same directory: a decision is durable
+//! before the call goes, so nothing can be added for less.
+//!
+//! `DEEDS_BENCH_DIR` names the directory of the log, where another disk than that of the build is meant.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench that cannot be set up should stop there"
+)]
+
+#[path = "../../verify/benches/measure/mod.rs"]
+mod measure;
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use measure::{Times, time};
+use serde_json::{Value, json};
+
+const DEEDS: &str = env!("CARGO_BIN_EXE_deeds");
+const ECHO: &str = "--echo-server";
+const SYNCS: usize = 200;
+
+fn main() {
+    if std::env::args().any(|argument| argument == ECHO) {
+        return echo();
+    }
+    let asked = measure::is_asked_for();
+    let (warm_up, calls) = if asked { (500, 3_000) } else { (2, 20) };
+    if asked {
+        println!("{}", measure::machine());
+    }
+    let parent = std::env::var_os("DEEDS_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let dir = tempfile::tempdir_in(parent).unwrap();
+    let before = syncs(dir.path());
+    let direct = calls_of(&mut Server::direct(), warm_up, calls);
+    let mut wrapped = Server::wrapped(dir.path());
+    let with = calls_of(&mut wrapped, warm_up, calls);
+    drop(wrapped);
+    let after = syncs(dir.path());
+    let size = stopped_size(dir.path());
+    if !asked {
+        return;
+    }
+    println!("one write + fdatasync, before      {before}");
+    println!("one write + fdatasync, after       {after}");
+    println!("tools/call, server alone           {direct}");
+    println!("tools/call behind `deeds wrap`     {with}");
+    for percent in [50, 99] {
+        let added = with.percentile(percent).saturating_sub(direct.percentile(percent));
+        println!("added, p{percent}                          {:9.1} µs", micros(added));
+    }
+    disk(dir.path(), size);
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// An MCP server that answers at once.
+fn echo() {
+    let mut output = std::io::stdout().lock();
+    for line in std::io::stdin().lines() {
+        let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let Some(id) = request.get("id") else { continue };
+        let result = match request["method"].as_str() {
+            Some("initialize") => json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                "serverInfo": {"name": "echo", "version": "0"}}),
+            Some("tools/list") => json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}),
+            _ => json!({"content": [{"type": "text", "text": "done"}], "isError": false}),
+        };
+        writeln!(output, "{}", json!({"jsonrpc": "2.0", "id": id, "result": result})).unwrap();
+        output.flush().unwrap();
+    }
+}
+
+/// A running MCP server, wrapped or not.
+struct Server {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    id: u64,
+}
+
+impl Server {
+    fn direct() -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(ECHO);
+        Self::start(command)
+    }
+
+    fn wrapped(dir: &Path) -> Self {
+        let mut command = deeds(dir);
+        command.args(["wrap", "--name", "echo", "--"]).arg(std::env::current_exe().unwrap()).arg(ECHO);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        let mut server = Self { child, input, output, id: 0 };
+        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": {"name": "bench", "version": "0"}});
+        server.ask("initialize", &hello);
+        server.ask("tools/list", &json!({}));
+        server
+    }
+
+    /// Asks and waits for the answer.
+    fn ask(&mut self, method: &str, params: &Value) {
+        self.id += 1;
+        let request = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
+        writeln!(self.input.as_mut().unwrap(), "{request}").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert!(answer["id"] == self.id && answer["result"]["isError"] != true, "{answer}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        self.child.wait().unwrap();
+    }
+}
+
+fn calls_of(server: &mut Server, warm_up: usize, calls: usize) -> Times {
+    let mut number = 0;
+    time(warm_up, calls, || {
+        number += 1;
+        let path = format!("/srv/data/{number}.txt");
+        let arguments = json!({"path": path, "text": "a line of some length, as files have"});
+        server.ask("tools/call", &json!({"name": "echo", "arguments": arguments}));
+    })
+}
+
+/// `deeds` on the log in this directory, with nothing of the environment's own.
+fn deeds(dir: &Path) -> Command {
+    let mut command = Command::new(DEEDS);
+    command.env("XDG_CONFIG_HOME", dir).env("DEEDS_DATA", dir.join("data"));
+    for name in ["DEEDS_POLICY", "DEEDS_PRINCIPAL", "DEEDS_DELEGATION", "DEEDS_RUN"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// How many entries the log has; then the server is stopped, so that all of them are where they stay.
+fn stopped_size(dir: &Path) -> u64 {
+    let status = deeds(dir).args(["status", "--json"]).output().unwrap();
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let size = ["size", "entries"].iter().find_map(|name| status[*name].as_u64());
+    let stopped = deeds(dir).arg("stop").output().unwrap();
+    assert!(stopped.status.success(), "{stopped:?}");
+    size.unwrap_or_else(|| status.pointer("/log/size").and_then(Value::as_u64).unwrap())
+}
+
+/// What each part of the data directory takes for one event.
+fn disk(dir: &Path, entries: u64) {
+    println!("{entries} entries");
+    let mut parts: Vec<(String, u64)> = fs::read_dir(dir.join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().display().to_string(), bytes(&entry.path())))
+        .filter(|(_, bytes)| *bytes > 0)
+        .collect();
+    parts.sort();
+    for (name, bytes) in parts {
+        println!("  {name:24} {bytes:12} bytes, {:7} for one event", bytes / entries);
+    }
+}
+
+fn bytes(path: &Path) -> u64 {
+    let found = fs::symlink_metadata(path).unwrap();
+    if found.is_dir() {
+        return fs::read_dir(path).unwrap().map(|entry| bytes(&entry.unwrap().path())).sum();
+    }
+    if found.is_file() { found.len() } else { 0 }
+}
+
+/// The device: writes of 4 KiB, each synced.
+fn syncs(dir: &Path) -> Times {
+    let path = dir.join("sync");
+    let mut file = File::create(&path).unwrap();
+    let times = time(10, SYNCS, || {
+        file.write_all(&[7; 4_096]).unwrap();
+        file.sync_data().unwrap();
+    });
+    fs::remove_file(path).unwrap();
+    times
+}

@@ -1,0 +1,216 @@
+//! The pages of `deeds init`.
+
+use serde_json::Value;
+
+use super::style::{BAD, DIM, GOOD, HEAD, PLAIN, WARN, paint};
+use super::text::{add, count, item, paragraph, safe};
+use crate::wiring::Client;
+
+/// What wrapping by hand looks like.
+const BY_HAND: &str = "\
+To wrap a server by hand, put `deeds wrap --name NAME --` before its command, wherever your client names it:
+  \"command\": \"deeds\", \"args\": [\"wrap\", \"--name\", \"files\", \"--\", \"npx\", \"-y\", …]
+";
+
+/// What was found, what would change or was changed, and what to do next.
+pub(crate) fn page(report: &Value, width: usize) -> String {
+    let files = list(report, "files");
+    let mut out = String::new();
+    for file in files {
+        self::file(&mut out, file, width);
+    }
+    if files.iter().all(|file| list(file, "servers").is_empty()) {
+        nothing(&mut out, report);
+        return out;
+    }
+    policy(&mut out, report.get("policy").unwrap_or(&Value::Null), width);
+    next(&mut out, report, width);
+    out
+}
+
+fn file(out: &mut String, file: &Value, width: usize) {
+    let (servers, error) = (list(file, "servers"), text(file, "error"));
+    if servers.is_empty() && error.is_none() {
+        return;
+    }
+    self::servers(out, file);
+    if let Some(real) = file.get("file").and_then(Value::as_str) {
+        out.push_str(&item(&format!("a link to {}", safe(real)), 2, width));
+    }
+    if let Some(error) = error {
+        out.push_str(&item(&format!("{} {}", paint(BAD, "not done:"), safe(error)), 2, width));
+    }
+    let changes = flag(file, "changes");
+    if changes && flag(file, "shared") {
+        let shared = "This file belongs to the project: whoever else uses it needs deeds too.";
+        out.push_str(&item(&paint(WARN, shared), 2, width));
+    }
+    if changes && !flag(file, "written") && error.is_none() {
+        diff(out, file);
+    }
+    out.push('\n');
+}
+
+/// The client, its file, and a line for each server in it.
+pub(super) fn servers(out: &mut String, file: &Value) {
+    let servers = list(file, "servers");
+    add(out, format_args!("{}  {}\n", paint(HEAD, client(file)), paint(DIM, &path(file, "path"))));
+    let longest =
+        servers.iter().filter_map(|server| text(server, "name")).map(|name| name.chars().count()).max();
+    for server in servers {
+        self::server(out, server, longest.unwrap_or_default());
+    }
+}
+
+fn server(out: &mut String, server: &Value, longest: usize) {
+    let name = text(server, "name").unwrap_or_default();
+    let alias = safe(text(server, "alias").unwrap_or_default()).into_owned();
+    let (style, says) = match text(server, "state").unwrap_or_default() {
+        "to-wrap" => (PLAIN, format!("to be wrapped as `{alias}`")),
+        "not-wrapped" => (WARN, "not wrapped".to_owned()),
+        "wrapped" => (GOOD, format!("wrapped as `{alias}`")),
+        "remote" => (WARN, "reached by a URL: not covered yet".to_owned()),
+        _ => (WARN, format!("left alone: {}", safe(text(server, "why").unwrap_or_default()))),
+    };
+    let project = text(server, "project").map(|project| paint(DIM, &format!(" (in {})", safe(project))));
+    let padding = " ".repeat(longest.saturating_sub(name.chars().count()));
+    add(
+        out,
+        format_args!("  {}{padding}  {}{}\n", safe(name), paint(style, &says), project.unwrap_or_default()),
+    );
+}
+
+fn diff(out: &mut String, file: &Value) {
+    let path = path(file, "path");
+    add(out, format_args!("\n--- {path}\n+++ {path}\n"));
+    for line in list(file, "diff").iter().filter_map(Value::as_str) {
+        let style = match line.chars().next() {
+            Some('+') => GOOD,
+            Some('-') => BAD,
+            Some('@') => DIM,
+            _ => PLAIN,
+        };
+        add(out, format_args!("{}\n", paint(style, &safe(&line.replace('\t', "    ")))));
+    }
+}
+
+fn nothing(out: &mut String, report: &Value) {
+    out.push_str("No MCP server was found. Looked for:\n");
+    for place in list(report, "looked") {
+        add(out, format_args!("  {}  {}\n", client(place), path(place, "path")));
+    }
+    add(out, format_args!("\n{BY_HAND}"));
+}
+
+fn policy(out: &mut String, policy: &Value, width: usize) {
+    let Some(dir) = policy.get("dir").and_then(Value::as_str).map(safe) else { return };
+    let (written, files) = (flag(policy, "written"), list(policy, "files"));
+    let names = files.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" and ");
+    add(out, format_args!("{}  {}\n", paint(HEAD, "Policy"), paint(DIM, &dir)));
+    let says = match (files.is_empty(), written) {
+        (true, _) => "There is something in this directory already: it was left as it is.".to_owned(),
+        (false, true) => {
+            format!("Written: {names}, with what is known of these servers' tools. Read it, it is yours.")
+        }
+        (false, false) => format!(
+            "To be written: {names}. Reads pass; writes and tools without a row are recorded and pass; what destroys, \
+             or acts outside this machine, needs a rule."
+        ),
+    };
+    out.push_str(&item(&says, 2, width));
+    if let Some(error) = text(policy, "error") {
+        out.push_str(&item(&format!("{} {}", paint(BAD, "not done:"), safe(error)), 2, width));
+    }
+    if let (Some(line), Some(config)) = (text(policy, "line"), text(policy, "config")) {
+        let verb = if written { "Added" } else { "To be added" };
+        out.push_str(&item(&format!("{verb} to {}: {}", safe(config), safe(line)), 2, width));
+    } else if let Some(configured) = text(policy, "configured").filter(|configured| *configured != dir) {
+        out.push_str(&item(&format!("The configuration names another one: {}", safe(configured)), 2, width));
+    }
+    out.push('\n');
+}
+
+fn next(out: &mut String, report: &Value, width: usize) {
+    let files = list(report, "files");
+    let of = |member: &str| {
+        u64::try_from(files.iter().filter(|file| flag(file, member)).count()).unwrap_or_default()
+    };
+    let (changing, written) = (of("changes"), of("written"));
+    let policy = report.get("policy").unwrap_or(&Value::Null);
+    let policy_waits = !list(policy, "files").is_empty() || policy.get("line").is_some_and(Value::is_string);
+    let says = if flag(report, "applied") {
+        let edited = match written {
+            0 => "No configuration was changed.".to_owned(),
+            n => format!(
+                "{} changed. Restart the clients.",
+                count(n, "configuration was", "configurations were")
+            ),
+        };
+        let dir = text(policy, "dir").map(safe).unwrap_or_default();
+        let waits =
+            format!(" A server that runs already takes up the policy with `deeds policy activate {dir}`.");
+        let policy = if policy_waits { waits } else { String::new() };
+        format!(
+            "{edited}{policy} `deeds did` then shows what their agents do, `deeds init --undo` takes all this back."
+        )
+    } else if changing == 0 && !policy_waits {
+        "Nothing is to be changed.".to_owned()
+    } else {
+        "Nothing was changed. `deeds init --apply` writes this, and `deeds init --undo` takes it back. Values of \
+         environment variables and headers are not shown."
+            .to_owned()
+    };
+    out.push_str(&paragraph(&says, 0, width));
+}
+
+/// What was taken back.
+pub(crate) fn undone(report: &Value, width: usize) -> String {
+    let files = list(report, "undone");
+    if files.is_empty() {
+        return "Nothing is wired: there is nothing to take back.\n".to_owned();
+    }
+    let mut out = String::new();
+    for file in files {
+        let (style, says) = match text(file, "how").unwrap_or_default() {
+            "exact" => (GOOD, "as it was, byte for byte"),
+            "edits" => (GOOD, "was changed since: our edits were taken out, all else was left"),
+            "nothing" => (WARN, "had nothing of ours in it any more"),
+            _ => (BAD, "could not be put back"),
+        };
+        add(
+            &mut out,
+            format_args!("{}  {}\n  {}\n", paint(HEAD, client(file)), path(file, "path"), paint(style, says)),
+        );
+        for remark in list(file, "remarks").iter().filter_map(Value::as_str) {
+            out.push_str(&item(&safe(remark), 2, width));
+        }
+    }
+    if let Some(dir) = text(report, "policy_left") {
+        let says = format!(
+            "The policy in {} was left: it is yours. A log that it was activated on keeps it in force until another is.",
+            safe(dir)
+        );
+        add(&mut out, format_args!("\n{}", paragraph(&says, 0, width)));
+    }
+    out
+}
+
+fn client(file: &Value) -> &'static str {
+    text(file, "client").and_then(Client::of).map_or("deeds", Client::name)
+}
+
+fn path(file: &Value, member: &str) -> String {
+    safe(text(file, member).unwrap_or_default()).into_owned()
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> Option<&'a str> {
+    value.get(member).and_then(Value::as_str)
+}
+
+fn flag(value: &Value, member: &str) -> bool {
+    value.get(member).and_then(Value::as_bool).unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, member: &str) -> &'a [Value] {
+    value.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}

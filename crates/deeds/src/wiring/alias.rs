@@ -1,0 +1,92 @@
+//! Our names for servers: the client's name made valid, one for each command.
+
+use std::collections::BTreeMap;
+
+use capture::mcp::{alias_of, check_alias};
+
+/// Longest alias that a number is put behind, bytes.
+const STEM_MAX: usize = 56;
+
+/// The names in use, each with the command it stands for.
+#[derive(Debug, Default)]
+pub(super) struct Aliases(BTreeMap<String, Vec<String>>);
+
+impl Aliases {
+    /// A name that is in use already.
+    pub(super) fn taken(&mut self, alias: &str, command: &[String]) {
+        self.0.entry(alias.to_owned()).or_insert_with(|| command.to_vec());
+    }
+
+    /// The name for a command: the same for the same command in several clients, and never one for two commands,
+    /// because policies and answers know a server by it.
+    pub(super) fn assign(&mut self, name: &str, command: &[String]) -> String {
+        let stem = valid(name).or_else(|| alias_of(command).ok()).unwrap_or_else(|| "server".to_owned());
+        let numbered = (2_u32..).map(|n| format!("{}-{n}", cut(&stem, STEM_MAX)));
+        let free = |alias: &String| self.0.get(alias).is_none_or(|known| known == command);
+        let alias = std::iter::once(stem.clone()).chain(numbered).find(free).unwrap_or(stem.clone());
+        self.taken(&alias, command);
+        alias
+    }
+}
+
+/// A name in the characters of an alias; nothing where none of it can be kept.
+fn valid(name: &str) -> Option<String> {
+    let mut alias = String::new();
+    for c in name.to_lowercase().chars() {
+        match c {
+            'a'..='z' | '0'..='9' => alias.push(c),
+            '.' | '_' | '-' if !alias.is_empty() => alias.push(c),
+            _ if alias.is_empty() || alias.ends_with('-') => {}
+            _ => alias.push('-'),
+        }
+    }
+    let alias = cut(&alias, capture::limits::ALIAS_MAX).trim_end_matches('-');
+    check_alias(alias).ok()
+}
+
+/// The alphabet is ASCII, so bytes are characters.
+fn cut(text: &str, max: usize) -> &str {
+    text.get(..max).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(command: &str) -> Vec<String> {
+        command.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn names_are_made_valid() {
+        for (name, alias) in [
+            ("fs", "fs"),
+            ("My Files!", "my-files"),
+            ("@acme/Server_v1.2", "acme-server_v1.2"),
+            ("--x", "x"),
+            ("Größe", "gr-e"),
+            ("a  /  b", "a-b"),
+        ] {
+            assert_eq!(valid(name).as_deref(), Some(alias), "{name}");
+        }
+        assert_eq!((valid("日本"), valid(""), valid("---")), (None, None, None));
+        let long = "n".repeat(200);
+        assert_eq!(valid(&long).unwrap().len(), capture::limits::ALIAS_MAX);
+        assert_eq!(Aliases::default().assign("日本", &words("npx -y @a/files")), "files");
+        assert_eq!(Aliases::default().assign("日本", &words("npx")), "server");
+    }
+
+    #[test]
+    fn one_name_stands_for_one_command() {
+        let mut aliases = Aliases::default();
+        aliases.taken("fs-2", &words("files /c"));
+        assert_eq!(aliases.assign("fs", &words("files /a")), "fs");
+        assert_eq!(aliases.assign("FS", &words("files /a")), "fs");
+        assert_eq!(aliases.assign("fs", &words("files /b")), "fs-3");
+        assert_eq!(aliases.assign("fs", &words("files /c")), "fs-2");
+        let long = "n".repeat(80);
+        aliases.assign(&long, &words("a"));
+        let second = aliases.assign(&long, &words("b"));
+        assert!(second.ends_with("n-2") && check_alias(&second).is_ok(), "{second}");
+    }
+}

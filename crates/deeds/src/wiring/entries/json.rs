@@ -1,0 +1,111 @@
+//! Servers in JSON: `mcpServers` (Claude, Cursor) or `servers` (VS Code).
+
+use std::ops::Range;
+
+use super::super::jsonc::{Member, Node, Value, parse};
+use super::super::places::Layout;
+use super::{ARGS, COMMAND, Entry, Found, Kind, List, NO_TEXT, NO_TEXTS, Room, Text};
+
+/// The servers of a file.
+pub(super) fn read(text: &str, layout: Layout) -> Result<Vec<Entry>, String> {
+    // a client makes no difference between a file without content and none
+    if text.trim_start_matches('\u{feff}').trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let root = parse(text)?;
+    let name = if layout == Layout::Servers { "servers" } else { "mcpServers" };
+    let mut entries = servers(text, &root, name, None)?;
+    if layout == Layout::ClaudeCode {
+        if root.is_ambiguous("projects") {
+            return Err("it has `projects` twice".to_owned());
+        }
+        for project in root.member("projects").map_or(&[][..], |projects| projects.node.members()) {
+            entries.extend(servers(text, &project.node, name, Some(&project.key))?);
+        }
+    }
+    Ok(entries)
+}
+
+fn servers(text: &str, node: &Node, name: &str, project: Option<&str>) -> Result<Vec<Entry>, String> {
+    if node.is_ambiguous(name) {
+        return Err(format!("it has `{name}` twice"));
+    }
+    let Some(list) = node.member(name) else { return Ok(Vec::new()) };
+    let one = |member: &Member| {
+        let twice = list.node.is_ambiguous(&member.key);
+        let kind = if twice {
+            Kind::Odd("its name stands there twice".to_owned())
+        } else {
+            kind(text, &member.node)
+        };
+        let project = project.map(str::to_owned);
+        Entry {
+            name: member.key.clone(),
+            project,
+            kind,
+            at: member.key_at.start,
+            secrets: secrets_of(&member.node),
+        }
+    };
+    Ok(list.node.members().iter().map(one).collect())
+}
+
+fn kind(text: &str, server: &Node) -> Kind {
+    for name in [COMMAND, ARGS, "type", "url"] {
+        if server.is_ambiguous(name) {
+            return Kind::Odd(format!("it has `{name}` twice"));
+        }
+    }
+    let string = |name: &str| server.member(name).and_then(|member| member.node.text()).map(str::to_owned);
+    let command = match server.member(COMMAND) {
+        Some(member) => literal(&member.node).map(Some).ok_or_else(|| NO_TEXT.to_owned()),
+        None => Ok(None),
+    };
+    let args = server.member(ARGS).map_or(Ok(None), |member| list(&member.node).map(Some));
+    let sandboxed = server.member("sandboxEnabled").and_then(|member| text.get(member.node.at.clone()));
+    Found {
+        command,
+        args,
+        room: server
+            .member(COMMAND)
+            .map_or(Room { at: 0, before: String::new() }, |member| room(text, member)),
+        url: string("url"),
+        transport: string("type"),
+        sandboxed: sandboxed == Some("true"),
+    }
+    .kind()
+}
+
+fn literal(node: &Node) -> Option<Text> {
+    node.text().map(|text| Text { at: node.at.clone(), text: text.to_owned() })
+}
+
+fn list(node: &Node) -> Result<List, String> {
+    let Value::Array(items) = &node.value else { return Err(NO_TEXTS.to_owned()) };
+    let items: Option<Vec<Text>> = items.iter().map(literal).collect();
+    items.map(|items| List { at: node.at.clone(), items }).ok_or_else(|| NO_TEXTS.to_owned())
+}
+
+/// Behind the command, laid out as the command is.
+fn room(text: &str, command: &Member) -> Room {
+    let before = text.get(..command.key_at.start).unwrap_or_default();
+    let blanks = before.len() - before.trim_end_matches([' ', '\t', '\r', '\n']).len();
+    let mut gap = before.get(before.len() - blanks..).unwrap_or_default();
+    // of several line breaks the last one is enough
+    if let Some(line) = gap.rfind('\n') {
+        let line = if gap.get(..line).is_some_and(|gap| gap.ends_with('\r')) { line - 1 } else { line };
+        gap = gap.get(line..).unwrap_or_default();
+    }
+    let colon = text.get(command.key_at.end..command.node.at.start).unwrap_or_default();
+    let colon = if colon.trim() == ":" && !colon.contains('\n') { colon } else { ": " };
+    if !gap.contains('\n') {
+        gap = if colon.ends_with(' ') || !gap.is_empty() { " " } else { "" };
+    }
+    Room { at: command.node.at.end, before: format!(",{gap}\"{ARGS}\"{colon}") }
+}
+
+/// Where values stand that may be secret.
+fn secrets_of(server: &Node) -> Vec<Range<usize>> {
+    let held = server.members().iter().filter(|member| matches!(member.key.as_str(), "env" | "headers"));
+    held.flat_map(|member| member.node.members()).map(|member| member.node.at.clone()).collect()
+}

@@ -1,0 +1,4 @@
+//! `fuzz_targets::target::skip` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::skip::input(data));

@@ -1,0 +1,4 @@
+//! `fuzz_targets::target::strip` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target::strip::input(data));
