@@ -1,15 +1,15 @@
 //! The MCP stdio proxy behind `deeds wrap`: drop-in for the command of an MCP server.
 //!
 //! Read [`proxy`](self) top-down: `wrap` below opens the run, starts the server as a child process and moves frames
-//! both ways until one side ends. `from_client.rs` and `from_server.rs` say what happens to each frame; `call.rs` follows
-//! one act of the client to the server and `finish.rs` its answer back, `asked.rs` one act that the server asks for.
-//! What comes later has files of its own: further attempts (`again.rs`, `attempts.rs`) with what was asked of the client
-//! before (`asking.rs`, `inputs.rs`), and tasks (`tasks.rs`, `task_ends.rs`). The wrap acts under `own.rs`; for agents that
-//! present a delegation with a call, `guests.rs` keeps a run for each of their keys.
+//! both ways until one side ends. `from_client.rs` and `from_server.rs` say what happens to each frame; `call.rs`
+//! follows one act of the client to the server and `finish.rs` its answer back, `asked.rs` one act that the server
+//! asks for. What comes later has files of its own: further attempts (`again.rs`, `attempts.rs`) with what was asked
+//! of the client before (`asking.rs`, `inputs.rs`), and tasks (`tasks.rs`, `task_ends.rs`). The wrap acts under
+//! `own.rs`; for agents that present a delegation with a call, `guests.rs` keeps a run for each of their keys.
 //!
-//! Three promises hold whatever happens. The other side never sees an act before the deeds server said that its decision
-//! is durable; whoever asked for it never sees a result before its outcome is enqueued; an act that presents a
-//! delegation is decided under that one alone, and forwarded once.
+//! Three promises hold whatever happens. The other side never sees an act before the deeds server said that its
+//! decision is durable; whoever asked for it never sees a result before its outcome is enqueued; an act that presents
+//! a delegation is decided under that one alone, and forwarded once.
 
 mod act;
 mod again;

@@ -115,9 +115,11 @@ pub(crate) enum Command {
     ///
     /// Example: deeds completions bash > ~/.local/share/bash-completion/completions/deeds
     Completions(CompletionsArgs),
-    /// Print the manual page, or write those of all commands
+    /// Print the manual page of a command, or write those of all
     ///
-    /// Example: deeds man ~/.local/share/man/man1
+    /// To read one at once: deeds man delegate | man -l -
+    ///
+    /// Example: deeds man --out ~/.local/share/man/man1
     Man(ManArgs),
     /// Run the server that decides and keeps the log
     ///
@@ -153,7 +155,7 @@ pub(crate) enum Command {
     ///
     /// Its tool URI in policies and scopes is `run:ALIAS#command/run`, its arguments are `argv` and `cwd`.
     ///
-    /// Example: deeds run -- git commit -m "new prices"
+    /// Example: deeds run --reads raw.csv --writes prices.txt -- sh -c 'sort raw.csv > prices.txt'
     #[command(after_long_help = run::AFTER)]
     Run(RunArgs),
     /// List runs: which client used which server, when, on whose authority

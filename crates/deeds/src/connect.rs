@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use capture::api::{API_VERSION, Hello};
 use capture::client::{Client, ClientError};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -208,7 +208,16 @@ fn open_private(path: &Path, lock: bool) -> anyhow::Result<File> {
     let opened = if lock { options.write(true).truncate(false) } else { options.append(true) }.open(path);
     opened.with_context(|| {
         let name = path.display();
-        format!("cannot open `{name}`, which holds nothing of the log: remove it, or give it back to who runs this")
+        match path.parent().filter(|dir| access(*dir, Access::WRITE_OK | Access::EXEC_OK).is_err()) {
+            Some(dir) => format!(
+                "no server can be started: this user cannot write into the data directory `{0}`; give it back to the \
+                 user who runs the server, run `chmod u+rwx {0}`, or name another with `--data`",
+                dir.display()
+            ),
+            None => format!(
+                "cannot open `{name}`, which holds nothing of the log: remove it, or give it back to who runs this"
+            ),
+        }
     })
 }
 

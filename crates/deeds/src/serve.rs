@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use lineage::{Index, Opener};
+use lineage::{Index, LineageError, Opener};
 use policy::PolicySet;
 use recorder::{Peer, Recorder, RecorderError};
 use rustix::fs::Mode;
@@ -129,11 +129,19 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
     let recorder = Recorder::open(parts).await.map_err(|error| name_key(&config.data, error))?;
     index::drop_if_marked(&config.data).context("the index that `deeds reindex` marked cannot be removed")?;
     let path = index::path(&config.data);
-    let index = Index::open(&path, recorder.reader(), opener).with_context(|| {
-        let name = path.display();
-        format!("the index `{name}` cannot be used: remove it, and it is made again from the log")
-    })?;
+    let index = Index::open(&path, recorder.reader(), opener).map_err(|error| index_error(&path, error))?;
     Ok(Log { recorder, index: Arc::new(index), vkey })
+}
+
+/// What the database says comes with advice; what the operating system says does not.
+fn index_error(path: &Path, error: LineageError) -> anyhow::Error {
+    let is_file = matches!(error, LineageError::File { .. });
+    let error = anyhow::Error::new(error);
+    if !is_file {
+        return error;
+    }
+    let name = path.display();
+    error.context(format!("the index `{name}` cannot be used: remove it, and it is made again from the log"))
 }
 
 /// Says which file holds a key that is not the log's: only this program knows.

@@ -12,7 +12,6 @@
 
 mod support;
 
-use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown};
@@ -85,12 +84,11 @@ enum Damage {
     Unreadable,
 }
 
-const DAMAGES: [Damage; 10] = [
+const DAMAGES: [Damage; 9] = [
     Damage::Emptied,
     Damage::Truncated,
     Damage::Flipped(0),
-    Damage::Flipped(37),
-    Damage::Flipped(71),
+    Damage::Flipped(53),
     Damage::Flipped(100),
     Damage::Garbage,
     Damage::Removed,
@@ -451,7 +449,7 @@ fn judge(
                 match (before, after) {
                     (Ok(before), Ok(after)) if before == after => {}
                     (Ok(before), Ok(after)) => {
-                        complain(format!("another answer to {}: {}", question.1, difference(before, after)))
+                        complain(format!("another answer to {}: {}", question.1, difference(before, after)));
                     }
                     (_, Err(text)) if *must == Must::Heal => complain(format!("it has to heal: {text}")),
                     (_, Err(text)) if !named(text) => {
@@ -479,61 +477,73 @@ fn difference(before: &[u8], after: &[u8]) -> String {
     format!("at byte {at}, before: {} — after: {}", part(before), part(after))
 }
 
-/// One case in a copy of its own: damaged, judged, and after the file is back as good as before.
-fn case(
-    place: &Place,
-    history: &Path,
-    number: usize,
-    file: &str,
-    how: Damage,
-    before: &[Answered],
+/// A directory as it was left, and what its server answers.
+struct Undamaged<'a> {
+    place: &'a Place,
+    history: &'a Path,
+    answers: Vec<Answered>,
+    /// Index of the last entry.
     last: u64,
-) -> Vec<String> {
-    let data = place.path(&format!("case-{number}"));
-    copy(history, &data);
-    damage(&data.join(file), how);
-    let after = answers(place, &data, last);
-    let log = fs::read_to_string(data.join("serve.log")).unwrap_or_default();
-    if is_recorded_gap(file, how, &after) {
-        return Vec::new();
-    }
-    let mut wrong = judge(file, how, before, &after, &log);
-    let same = after.as_ref().is_ok_and(|after| after == before);
-    if !same && !CACHES.contains(&file) {
-        put_back(history, &data, file, how);
-        match answers(place, &data, last) {
-            Ok(after) if after == before => {}
-            Ok(after) => {
-                let parts = before.iter().zip(&after).filter(|(before, after)| before != after);
-                let texts = parts.map(|(before, after)| match (before, after) {
-                    (Ok(before), Ok(after)) => difference(before, after),
-                    (_, Err(text)) => text.clone(),
-                    (Err(_), Ok(_)) => String::new(),
-                });
-                wrong.push(format!(
-                    "{file} {how:?}: lost after it was restored: {:?}",
-                    texts.collect::<Vec<_>>()
-                ));
-            }
-            Err(text) => {
-                wrong.push(format!("{file} {how:?}: it does not start after it was restored: {text}"))
+}
+
+impl Undamaged<'_> {
+    /// One case in a copy of its own: damaged, judged, and after the file is back as good as before.
+    fn case(&self, number: usize, file: &str, how: Damage) -> Vec<String> {
+        let data = self.place.path(&format!("case-{number}"));
+        copy(self.history, &data);
+        damage(&data.join(file), how);
+        let after = answers(self.place, &data, self.last);
+        let log = fs::read_to_string(data.join("serve.log")).unwrap_or_default();
+        tell(file, how, &data, &self.answers, &after);
+        let mut wrong = Vec::new();
+        if !is_recorded_gap(file, how, &after) {
+            wrong = judge(file, how, &self.answers, &after, &log);
+            let same = after.as_ref().is_ok_and(|after| *after == self.answers);
+            // where it was refused, nothing was changed, and one kind of damage stands for the others
+            let restore = after.is_ok() || how == Damage::Garbage;
+            if !same && restore && !CACHES.contains(&file) {
+                put_back(self.history, &data, file, how);
+                let lost = self.lost(&data);
+                wrong.extend(lost.map(|lost| format!("{file} {how:?}: after it was restored: {lost}")));
             }
         }
+        fs::remove_dir_all(&data).unwrap();
+        wrong
     }
-    if std::env::args().any(|arg| arg == "--nocapture") {
-        let came = match &after {
-            Err(text) => format!("refused: {}", text.lines().last().unwrap_or_default()),
-            Ok(_) if same => "as before".to_owned(),
-            Ok(after) => {
-                let mut texts: Vec<_> = after.iter().filter_map(|answer| answer.as_ref().err()).collect();
-                texts.dedup();
-                format!("answered: {texts:?}")
-            }
+
+    /// What is not as it was although all files are.
+    fn lost(&self, data: &Path) -> Option<String> {
+        let after = match answers(self.place, data, self.last) {
+            Ok(after) => after,
+            Err(text) => return Some(text),
         };
-        eprintln!("{file} {how:?}: {}", came.replace(data.to_str().unwrap(), "DATA"));
+        let parts = self.answers.iter().zip(&after).filter(|(before, after)| before != after);
+        let texts: Vec<_> = parts
+            .map(|(before, after)| match (before, after) {
+                (Ok(before), Ok(after)) => difference(before, after),
+                (_, Err(text)) => text.clone(),
+                (Err(_), Ok(_)) => String::new(),
+            })
+            .collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
-    fs::remove_dir_all(&data).unwrap();
-    wrong
+}
+
+/// Shows whoever runs this with `--nocapture` what people are told.
+fn tell(file: &str, how: Damage, data: &Path, before: &[Answered], after: &Result<Vec<Answered>, String>) {
+    if !std::env::args().any(|arg| arg == "--nocapture") {
+        return;
+    }
+    let came = match after {
+        Err(text) => format!("refused: {}", text.lines().last().unwrap_or_default()),
+        Ok(after) if after == before => "as before".to_owned(),
+        Ok(after) => {
+            let mut texts: Vec<_> = after.iter().filter_map(|answer| answer.as_ref().err()).collect();
+            texts.dedup();
+            format!("answered: {texts:?}")
+        }
+    };
+    eprintln!("{file} {how:?}: {}", came.replace(data.to_str().unwrap(), "DATA"));
 }
 
 /// The file as it was, from a backup. Of the key table with a damaged record that record alone, as is said: the keys
@@ -567,6 +577,7 @@ fn every_damage_to_every_file_is_healed_or_named() {
     let before = answers(&place, &reference, size - 1).unwrap();
     let failed: Vec<_> = before.iter().filter(|answer| answer.is_err()).collect();
     assert!(failed.is_empty(), "undamaged: {failed:?}");
+    let undamaged = Undamaged { place: &place, history: &history, answers: before, last: size - 1 };
 
     let found = files(&history);
     let unused: Vec<_> =
@@ -579,16 +590,14 @@ fn every_damage_to_every_file_is_healed_or_named() {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some((number, (file, how))) = { next.lock().unwrap().next() } {
-                    let complaints = case(&place, &history, number, file, *how, &before, size - 1);
+                    let complaints = undamaged.case(number, file, *how);
                     wrong.lock().unwrap().extend(complaints);
                 }
             });
         }
     });
     let wrong = wrong.into_inner().unwrap();
-    let mut text = String::new();
-    wrong.iter().for_each(|line| writeln!(text, "- {line}").unwrap());
-    assert!(wrong.is_empty(), "{} of {} cases:\n{text}", wrong.len(), cases.len());
+    assert!(wrong.is_empty(), "{} of {} cases:\n- {}", wrong.len(), cases.len(), wrong.join("\n- "));
     eprintln!("{} files, {} cases", found.len(), cases.len());
 }
 
@@ -618,7 +627,7 @@ const KEPT: [Kept; 6] = [
     Kept {
         file: "policy/all.cedar",
         command: &["policy", "activate", "policy"],
-        also: &["all.cedar", "policy set"],
+        also: &["all.cedar", "there is no `*.cedar` file"],
     },
     Kept { file: "policy/classes.toml", command: &["policy", "activate", "policy"], also: &["classes.toml"] },
 ];
@@ -633,7 +642,7 @@ fn every_damage_to_what_people_keep_beside_it_is_named_or_harmless() {
     place.history(&data);
     fs::create_dir_all(place.path("config/deeds")).unwrap();
     fs::write(place.path("config/deeds/config.toml"), format!("data = \"{}\"\n", data.display())).unwrap();
-    fs::write(place.path("policy/classes.toml"), "[[tool]]\nuri = \"stdio:edr#*\"\nclass = \"write\"\n")
+    fs::write(place.path("policy/classes.toml"), "[[tool]]\nuri = \"stdio:edr#*\"\nclasses = [\"write\"]\n")
         .unwrap();
     // makes the counter
     assert_eq!(place.used(&data, WRAP), Ok(()));
@@ -683,4 +692,42 @@ impl Place {
         let text = said(&output);
         if output.status.success() && !text.contains("\"isError\":true") { Ok(()) } else { Err(text) }
     }
+}
+
+/// What `deeds init` keeps to take back what it did. Damaged, the client's configuration stays as it is, or becomes
+/// what it was before: never anything else.
+#[test]
+fn every_damage_to_what_init_keeps_is_named_and_harms_no_configuration() {
+    if ran_as_nobody("every_damage_to_what_init_keeps_is_named_and_harms_no_configuration") {
+        return;
+    }
+    let place = Place::new();
+    let (data, client) = (place.path("data"), place.path("home/.cursor/mcp.json"));
+    let original = "{\"mcpServers\": {\"notes\": {\"command\": \"notes-server\", \"args\": [\"--all\"]}}}\n";
+    fs::create_dir_all(client.parent().unwrap()).unwrap();
+    let mut wrong = Vec::new();
+    for how in DAMAGES {
+        for kept in ["wired.json", "wired/", "wired.lock"] {
+            drop(fs::remove_dir_all(place.path("config")));
+            fs::write(&client, original).unwrap();
+            assert_eq!(place.used(&data, &["init", "--apply"]), Ok(()));
+            let wrapped = fs::read_to_string(&client).unwrap();
+            assert_ne!(wrapped, original);
+            let own = place.path("config/deeds");
+            // the originals are called by their digests
+            let kept = files(&own).into_iter().find(|file| file.starts_with(kept)).unwrap();
+            damage(&own.join(&kept), how);
+            let said = place.used(&data, &["init", "--undo"]);
+            let now = fs::read_to_string(&client).unwrap();
+            if now != original && now != wrapped {
+                wrong.push(format!("{kept} {how:?}: the configuration became {now:?}"));
+            }
+            if let Err(text) = &said
+                && (!text.contains(&format!("/{kept}`")) || text.contains("panicked"))
+            {
+                wrong.push(format!("{kept} {how:?}: not actionable: {text}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

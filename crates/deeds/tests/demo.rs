@@ -160,6 +160,10 @@ fn check_authority(account: &Value) {
     let mandate = step(account, "mandate");
     assert_eq!(authority["principal"]["principal"]["value"]["sub"], "ciso");
     assert_eq!(authority["principal"]["principal"]["value"]["key"], person(account, "ciso")["key"]);
+    // the key by which the person stands behind it is the person's, not that of the service that asked
+    let registered = &authority["principal"]["registered"]["value"];
+    assert_eq!(registered["thumbprint"], person(account, "ciso")["key"]);
+    assert_eq!(registered["index"], person(account, "ciso")["index"]);
     // the person signed a mandate; the machine decided under it
     assert_eq!(authority["principal"]["source"]["value"]["t"], "mandate");
     assert_eq!(

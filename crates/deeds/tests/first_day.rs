@@ -222,7 +222,8 @@ fn what_is_applied_and_taken_back_is_as_it_was() {
     let undone = home.json(&["init", "--undo"]);
     let files = undone["undone"].as_array().unwrap();
     assert_eq!(files.len(), 6, "{undone}");
-    assert!(files.iter().all(|file| file["how"] == "exact"), "{undone}");
+    let how = |file: &Value| if file["client"] == "deeds" { "removed" } else { "exact" };
+    assert!(files.iter().all(|file| file["how"] == how(file)), "{undone}");
     for (path, text) in home.clients() {
         assert_eq!(fs::read_to_string(path).unwrap(), text);
     }
@@ -246,6 +247,46 @@ fn clients_can_be_chosen_and_a_broken_file_keeps_nobody_else_from_being_wired() 
     assert!(fs::read_to_string(home.path().join(".codex/config.toml")).unwrap().contains("wrap"));
     home.json(&["init", "codex", "--undo"]);
     assert_eq!(fs::read_to_string(home.path().join(".codex/config.toml")).unwrap(), CODEX);
+}
+
+#[test]
+fn a_file_without_servers_is_listed_with_what_is_odd_about_it() {
+    let home = Home::new();
+    let cursor = home.path().join(".cursor/mcp.json");
+    fs::create_dir_all(cursor.parent().unwrap()).unwrap();
+    for (text, told) in [
+        ("", "the file is empty"),
+        ("{}", "it names no server"),
+        ("{\"mcpServers\":[]}", "its `mcpServers` is not an object"),
+        ("{\"mcpServers\":[\"x\"]}", "its `mcpServers` is not an object"),
+    ] {
+        fs::write(&cursor, text).unwrap();
+        let page = home.text(&["init"]);
+        assert!(page.contains(".cursor/mcp.json") && page.contains(told), "{text}: {page}");
+    }
+    let page = {
+        let mut command = home.deeds(&["init"]);
+        let output = command
+            .env_remove("HOME")
+            .env("XDG_CONFIG_HOME", home.path())
+            .env("XDG_DATA_HOME", home.path())
+            .output()
+            .unwrap();
+        said(&output)
+    };
+    assert!(page.contains("HOME is not set"), "{page}");
+}
+
+#[test]
+fn a_broken_file_is_left_and_the_original_is_named() {
+    let home = Home::with_clients();
+    home.json(&["init", "cursor", "--apply"]);
+    fs::write(home.path().join(".cursor/mcp.json"), "{ not json").unwrap();
+    let output = home.output(&["init", "--undo"]);
+    let told = said(&output);
+    assert!(output.status.code() == Some(1) && told.contains("before is kept in"), "{told}");
+    let again = home.text(&["init", "codex"]);
+    assert!(!again.contains("then shows"), "{again}");
 }
 
 #[test]
@@ -429,11 +470,18 @@ fn completions_and_pages_are_made_for_what_people_use() {
         assert!(script.contains("doctor") && !script.contains("player"), "{shell}");
     }
     let dir = home.path().join("man");
-    let report = home.json(&["man", dir.to_str().unwrap()]);
+    let report = home.json(&["man", "--out", dir.to_str().unwrap()]);
     let pages: Vec<_> =
         report["pages"].as_array().unwrap().iter().map(|page| page.as_str().unwrap()).collect();
     assert!(pages.contains(&"deeds.1") && pages.contains(&"deeds-policy-activate.1"), "{pages:?}");
     assert!(home.text(&["man"]).contains(".TH"));
+    assert!(home.text(&["man", "policy", "check"]).contains(".TH deeds-policy-check"));
+    let refused = home.output(&["man", "wrp"]);
+    assert!(
+        refused.status.code() == Some(2) && said(&refused).contains("no command `wrp`"),
+        "{}",
+        said(&refused)
+    );
 }
 
 #[test]

@@ -277,7 +277,7 @@ enum Expected<'a> {
 
 /// What the transcript has to become: `forbidden` names the policy that forbids a request. What a server is refused
 /// never reaches the client, so neither does the client answer; the call in which it asked ends with the refusal.
-fn refused<'a>(direct: &'a [Frame], forbidden: impl Fn(&Value) -> Option<&'static str>) -> Vec<Expected<'a>> {
+fn refused(direct: &[Frame], forbidden: impl Fn(&Value) -> Option<&'static str>) -> Vec<Expected<'_>> {
     let mut expected = Vec::new();
     // answers that differ, by who gives them and id
     let mut differ: HashMap<(String, String), &'static str> = HashMap::new();

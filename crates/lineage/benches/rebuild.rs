@@ -42,8 +42,9 @@ fn main() {
         best = best.max(own);
     }
     ask(&index, if asked { 200 } else { 1 });
-    drop(index);
-    let bytes = std::fs::metadata(&path).unwrap().len() / log.size();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let pages = |name| file.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+    let bytes = u64::try_from(pages("page_count") * pages("page_size")).unwrap() / log.size();
     println!("best {best:7} entries in a second of processor time, {bytes} bytes of index for each entry");
 }
 

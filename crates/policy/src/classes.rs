@@ -176,6 +176,38 @@ impl ClassTable {
         self.tools.get(uri).filter(|row| row.pinned)?.definition.as_deref()
     }
 
+    /// Names of the server's tools that have rows of their own, sorted.
+    pub(crate) fn tools_of(&self, server: &str) -> Vec<String> {
+        let own = self.tools.keys().filter_map(|uri| split_tool_uri(uri));
+        let mut names: Vec<String> =
+            own.filter(|(of, _)| *of == server).map(|(_, name)| name.to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// URIs of the tools of this name that have rows of their own, sorted.
+    pub(crate) fn tools_called(&self, name: &str) -> Vec<String> {
+        let called = |uri: &&String| split_tool_uri(uri).is_some_and(|(_, tool)| tool == name);
+        let mut uris: Vec<String> = self.tools.keys().filter(called).cloned().collect();
+        uris.sort_unstable();
+        uris
+    }
+
+    /// Whether there is a row `<server>#*`.
+    pub(crate) fn has_server_row(&self, server: &str) -> bool {
+        self.servers.contains_key(server)
+    }
+
+    /// Every server that any row is about, sorted.
+    pub(crate) fn known_servers(&self) -> Vec<String> {
+        let of_tools = self.tools.keys().filter_map(|uri| split_tool_uri(uri)).map(|(server, _)| server);
+        let others = self.servers.keys().chain(self.pins.keys()).map(String::as_str);
+        let mut servers: Vec<String> = of_tools.chain(others).map(str::to_owned).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        servers
+    }
+
     /// What the server of a tool has to be.
     pub(crate) fn server_pins(&self, uri: &str) -> Option<(&str, &ServerPins)> {
         let (server, _) = uri.split_once('#')?;

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use cedar_policy::ffi::DetailedError;
 
+pub(crate) use words::{closest, distance};
+
 use crate::error::{Finding, shorten};
 
 /// Bytes of a message that a finding keeps.

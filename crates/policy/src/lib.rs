@@ -18,6 +18,7 @@ mod error;
 mod files;
 mod fit;
 pub mod limits;
+mod literals;
 mod load;
 mod nesting;
 mod outlook;

@@ -25,6 +25,8 @@ pub const LOAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// Rows of the class table.
 pub const CLASS_ROWS_MAX: usize = 4_096;
 
+/// Bytes of the alias in `stdio:<alias>` and `run:<alias>`, as `deeds wrap` and `deeds run` take it.
+pub const ALIAS_MAX: usize = 64;
 /// Bytes of a tool URI.
 pub const TOOL_URI_MAX: usize = 2_048;
 /// Bytes of each other string that names something in a request: issuer, key, run, purpose, …

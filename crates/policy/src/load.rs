@@ -14,6 +14,7 @@ use crate::error::{Finding, PolicyError, WHOLE_SET, shorten};
 use crate::files::{PolicyFile, SCHEMA_FILE, complete, digest, is_policy_file};
 use crate::fit::{lacking, try_out, unfit};
 use crate::limits::{LOAD_STACK_BYTES, POLICIES_MAX, POLICY_ID_MAX};
+use crate::literals;
 use crate::nesting;
 use crate::request::Vocabulary;
 use crate::set::{Effect, OBLIGATIONS, PolicyInfo, PolicySet, split_obligations};
@@ -21,10 +22,20 @@ use crate::set::{Effect, OBLIGATIONS, PolicyInfo, PolicySet, split_obligations};
 /// Annotations that mean something; any other is probably a misspelling of one of them.
 const ANNOTATIONS: [&str; 3] = ["id", "obligation", "description"];
 
+/// Where the files of a set come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Somebody wants to put them in force.
+    New,
+    /// They were in force once. What decided then must be readable for good, so a name that nothing has is a
+    /// warning in them.
+    Recorded,
+}
+
 /// Loads a policy set, or refuses it with every problem found. Runs on a stack of its own, because
 /// the engine's parser and validator recurse and must not depend on how much the caller has left.
-pub(crate) fn load(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
-    on_load_stack(move || load_here(files)).unwrap_or_else(|why| Err(PolicyError::SelfTest(why)))
+pub(crate) fn load(files: Vec<PolicyFile>, origin: Origin) -> Result<PolicySet, PolicyError> {
+    on_load_stack(move || load_here(files, origin)).unwrap_or_else(|why| Err(PolicyError::SelfTest(why)))
 }
 
 /// Runs what recurses as deep as a policy's expressions go. The error says what failed.
@@ -40,7 +51,7 @@ pub(crate) fn on_load_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T
     })
 }
 
-fn load_here(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
+fn load_here(files: Vec<PolicyFile>, origin: Origin) -> Result<PolicySet, PolicyError> {
     let files = complete(files).map_err(PolicyError::Refused)?;
     let deep: Vec<Finding> = files.iter().filter_map(too_deep).collect();
     if !deep.is_empty() {
@@ -59,6 +70,9 @@ fn load_here(files: Vec<PolicyFile>) -> Result<PolicySet, PolicyError> {
     findings.extend(lacking(&schema));
     if findings.is_empty() {
         validate(&files, &schema, &parsed, &mut findings, &mut warnings);
+        let misspelt = literals::misspelt(&files, &classes);
+        if origin == Origin::New { &mut findings } else { &mut warnings }.extend(misspelt);
+        warnings.extend(literals::unknown(&files, &classes));
     }
     if !findings.is_empty() {
         return Err(refuse(findings));

@@ -13,7 +13,7 @@ use crate::decision::{Decision, Reason, Refusal, Verdict, reason};
 use crate::error::{Finding, PolicyError, shorten};
 use crate::files::{PolicyFile, read_directory};
 use crate::limits::{ERROR_TEXT_MAX, ERRORS_MAX, TOOL_URI_MAX};
-use crate::load;
+use crate::load::{self, Origin};
 use crate::parts::Rule;
 use crate::request::{ActionRequest, Slice, Vocabulary, chain};
 
@@ -82,18 +82,28 @@ impl PolicySet {
     /// misspelt file name would take its forbids with it.
     ///
     /// # Errors
-    /// [`PolicyError::Read`], or as [`Self::from_files`].
+    /// [`PolicyError::Read`], or as [`Self::from_new_files`].
     pub fn load(dir: &Path) -> Result<Self, PolicyError> {
-        Self::from_files(read_directory(dir)?)
+        Self::from_new_files(read_directory(dir)?)
+    }
+
+    /// As [`Self::from_files`], for files that are to be put in force: a tool or server that is named in a form
+    /// that none has is refused too, because the rule would never apply.
+    ///
+    /// # Errors
+    /// As [`Self::from_files`].
+    pub fn from_new_files(files: Vec<PolicyFile>) -> Result<Self, PolicyError> {
+        load::load(files, Origin::New)
     }
 
     /// Loads the files of a policy set, in any order. The built-in schema is added when there is
-    /// none, so that the digest always pins one.
+    /// none, so that the digest always pins one. Files of a set that was activated once load again: what
+    /// [`Self::from_new_files`] refuses beyond this is among the warnings here.
     ///
     /// # Errors
     /// [`PolicyError::Refused`] with every problem found, [`PolicyError::SelfTest`].
     pub fn from_files(files: Vec<PolicyFile>) -> Result<Self, PolicyError> {
-        load::load(files)
+        load::load(files, Origin::Recorded)
     }
 
     /// The set that applies when none is configured: every act of an agent in the run's scope is allowed, nothing that

@@ -27,6 +27,7 @@ use super::reply;
 use super::strip::Clean;
 use super::tasks::TaskTable;
 use super::write::Item;
+use crate::api::Batch;
 use crate::limits::{ASKING_MAX, DRAIN_WAIT, SERVER_OPEN_MAX};
 use crate::run::tasks::Tasks;
 
@@ -78,6 +79,11 @@ impl Asked {
         self.open().sending(id, now_us);
     }
 
+    /// Nothing is waited for any more.
+    pub(super) fn end(&self) {
+        self.running.abort();
+    }
+
     /// That write failed before its first byte.
     pub(super) fn unsent(&self, id: &Id) {
         self.open().unsent(id);
@@ -86,7 +92,13 @@ impl Asked {
 
 impl Proxy {
     /// A request of the server.
-    pub(super) async fn server_request(self: &Arc<Self>, id: Id, method: &str, frame: Frame) {
+    pub(super) async fn server_request(
+        self: &Arc<Self>,
+        id: Id,
+        method: &str,
+        frame: Frame,
+        batch: Option<Batch>,
+    ) {
         let pending = match methods::server_request(method) {
             ServerRoute::Refuse => {
                 let why = "this method is not one that a server may ask of its client";
@@ -116,7 +128,7 @@ impl Proxy {
             (Ok(()), None) => {
                 let proxy = Arc::clone(self);
                 let method = method.to_owned();
-                self.asked.running.spawn(async move { proxy.ask_client(id, &method, frame).await });
+                self.asked.running.spawn(async move { proxy.ask_client(id, &method, frame, batch).await });
             }
         }
     }
@@ -146,7 +158,7 @@ impl Proxy {
     }
 
     /// One act that the server asks for: decided, and then given to the client or refused.
-    async fn ask_client(&self, id: Id, method: &str, frame: Frame) {
+    async fn ask_client(&self, id: Id, method: &str, frame: Frame, batch: Option<Batch>) {
         // kept until the answer is in the queue: what waits is never more than the table holds
         let Ok(_turn) = self.asked.turns.acquire().await else { return };
         let clean = super::strip::without_ours(frame.text());
@@ -156,7 +168,7 @@ impl Proxy {
             frame_digest: frame.digest(),
             sent_frame_digest: clean.as_ref().map(|text| evidence::Digest::of(text.as_bytes()).to_string()),
             rpc_id: id.to_json(),
-            batch: None,
+            batch,
         };
         // From here on the decision is durable, or there is none.
         match self.decide_asked(&wanted).await {

@@ -138,7 +138,7 @@ impl Proxy {
         let files = if self.files { files::before(&act, self.root_dir.as_deref()).await } else { None };
         let inputs = files.as_ref().map(|files| files.inputs()).unwrap_or_default();
         let question = Question { inputs, batch, ..self.question(&id, &frame, &act, &about, &tried) };
-        let decided = authority.held.ask(question, authority.proof()).await;
+        let decided = decide(&authority, question).await;
         drop(turn);
         if is_as_if_never_asked(&decided) {
             self.never_asked(&authority);
@@ -246,6 +246,17 @@ impl Proxy {
         if go == Forward::Closed {
             self.send_client(reply::error(Some(id), reply::UNAVAILABLE, detail)).await;
         }
+    }
+}
+
+/// Asks for the decision. The server remembers only so many attempts of a run: what follows one that it has forgotten
+/// is an act of its own.
+async fn decide(authority: &Authority, question: Question) -> Result<Begun, NoAnswer> {
+    let alone = question.retry_of.map(|_| Question { act_id: None, retry_of: None, ..question.clone() });
+    let decided = authority.held.ask(question, authority.proof()).await;
+    match (decided, alone) {
+        (Err(none), Some(alone)) if none.is_no_retry() => authority.held.ask(alone, authority.proof()).await,
+        (decided, _) => decided,
     }
 }
 

@@ -22,7 +22,7 @@ impl Proxy {
     pub(super) async fn from_client(self: &Arc<Self>, line: Line) {
         match line {
             Line::Complete(bytes) if self.takes_batches() && is_batch(&bytes) => {
-                self.client_batch(&bytes).await
+                self.client_batch(&bytes).await;
             }
             line => match read(line) {
                 Ok(frame) => self.client_frame(frame, None).await,

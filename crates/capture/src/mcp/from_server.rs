@@ -3,29 +3,52 @@
 
 use std::sync::Arc;
 
-use evidence::Status;
+use evidence::{Digest, Status};
 
 use super::call::Going;
 use super::finish::is_enqueued;
-use super::frame::{Flaw, Frame, Id, Line, Message, Skipped};
+use super::frame::{Flaw, Frame, Id, Line, Message, Skipped, elements, is_batch};
 use super::methods::{self, ServerTells};
 use super::open::Answered;
 use super::proxy::{Proxy, read};
 use super::record::{Seen, Side};
 use super::reply;
 use super::strip::Clean;
+use crate::api::Batch;
 
 impl Proxy {
     pub(super) async fn from_server(self: &Arc<Self>, line: Line) {
-        if let Line::TooLong(skipped) = &line {
-            return self.skipped(skipped);
+        match line {
+            Line::TooLong(skipped) => self.skipped(&skipped),
+            Line::Complete(bytes) if self.takes_batches() && is_batch(&bytes) => {
+                self.server_batch(&bytes).await;
+            }
+            line => self.server_line(line, None).await,
         }
+    }
+
+    /// Each message of a batch is a frame of its own from here on.
+    async fn server_batch(self: &Arc<Self>, line: &[u8]) {
+        let digest = Digest::of(line).to_string();
+        let elements = match elements(line) {
+            Ok(elements) => elements,
+            Err(flaw) => return self.drop_flawed(&flaw, Some(digest)),
+        };
+        let count = elements.len() as u64;
+        for (position, element) in (0..count).zip(elements) {
+            let batch = Batch { digest: digest.clone(), position, count };
+            self.server_line(Line::Complete(element), Some(batch)).await;
+        }
+    }
+
+    fn drop_flawed(self: &Arc<Self>, flaw: &Flaw, frame_digest: Option<String>) {
+        self.drop_frame(Seen { from: Side::Server, why: flaw.to_string(), method: None, frame_digest });
+    }
+
+    async fn server_line(self: &Arc<Self>, line: Line, batch: Option<Batch>) {
         let frame = match read(line) {
             Ok(frame) => frame,
-            Err((flaw, frame_digest)) => {
-                let seen = Seen { from: Side::Server, why: flaw.to_string(), method: None, frame_digest };
-                return self.drop_frame(seen);
-            }
+            Err((flaw, digest)) => return self.drop_flawed(&flaw, digest),
         };
         self.facts.spoke();
         match frame.message().clone() {
@@ -34,7 +57,7 @@ impl Proxy {
                 self.drop_frame(Seen::of(Side::Server, "a response that names no request", &frame));
             }
             Message::Notification { method } => self.server_tells(&method, frame).await,
-            Message::Request { id, method } => self.server_request(id, &method, frame).await,
+            Message::Request { id, method } => self.server_request(id, &method, frame, batch).await,
         }
     }
 

@@ -72,3 +72,65 @@ pub fn look(line: &[u8]) -> Option<Look> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(json!({})),
+            Just(json!("x")),
+            Just(json!({"k": {"action": "accept"}})),
+            Just(json!({"dev.deeds/delegation": {"ref": "x"}, "progressToken": 1})),
+            Just(json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "dev.deeds/x": 1})),
+            any::<i32>().prop_map(Value::from),
+        ]
+    }
+
+    fn request() -> impl Strategy<Value = Value> {
+        let method = prop_oneof![
+            Just("tools/call"),
+            Just("resources/read"),
+            Just("prompts/get"),
+            Just("completion/complete"),
+            Just("tasks/update")
+        ];
+        let name = prop_oneof![
+            Just("_meta"),
+            Just("inputResponses"),
+            Just("requestState"),
+            Just("name"),
+            Just("arguments"),
+            Just("uri"),
+            Just("taskId"),
+            Just("\u{e9}\"")
+        ];
+        let params = prop::collection::vec((name, value()), 0..6);
+        (method, params).prop_map(|(method, params)| {
+            let params: Map<String, Value> =
+                params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_forwarded_is_the_same_act_without_what_is_ours(request in request(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&request).unwrap() } else { request.to_string() };
+            let Some(act) = look(text.as_bytes()) else { return Ok(()) };
+            if let Some(args) = &act.args {
+                let args: Value = serde_json::from_str(args).unwrap();
+                prop_assert!(args.get("_meta").is_none() && args.get("requestState").is_none());
+            }
+            let sent: Value = serde_json::from_slice(&act.sent).unwrap();
+            let ours = sent["params"]["_meta"].as_object().into_iter().flatten().find(|(name, _)| name.starts_with("dev.deeds/"));
+            prop_assert_eq!(ours, None);
+            let again = look(&act.sent).unwrap();
+            prop_assert_eq!((&again.name, &again.args_digest, &again.sent), (&act.name, &act.args_digest, &act.sent));
+        }
+    }
+}

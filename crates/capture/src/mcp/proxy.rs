@@ -169,6 +169,7 @@ impl Proxy {
         close(&self.to_client, &mut client_writer).await;
         self.calls.abort();
         self.replies.abort();
+        self.asked.end();
         code
     }
 

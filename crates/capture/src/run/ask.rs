@@ -15,6 +15,7 @@ use crate::client::{Client, ClientError};
 use crate::limits::RETRY_FIRST;
 
 /// One act to be decided.
+#[derive(Clone)]
 pub(crate) struct Question {
     /// What is done: an MCP method, or `run/command`.
     pub(crate) operation: String,
@@ -216,6 +217,12 @@ impl NoAnswer {
     /// Whether the server has nothing to do with it: then it can be told of the call.
     pub(crate) fn is_ours(&self) -> bool {
         self.error().is_none()
+    }
+
+    /// Whether the server does not know the attempt that this one is said to follow (any more), so that it decided
+    /// nothing.
+    pub(crate) fn is_no_retry(&self) -> bool {
+        matches!(self.error(), Some(ClientError::Api { status: 422, code, .. }) if code == "invalid")
     }
 
     /// Whether the server certainly made no decision: it was not asked, or said that its log cannot take one.

@@ -50,6 +50,8 @@ pub(crate) struct Behaviour {
     pub(crate) hold_definitions: bool,
     /// What servers may ask of their clients; all else of that is denied.
     pub(crate) permits: Vec<&'static str>,
+    /// Attempts that ended are not known any more.
+    pub(crate) forget_attempts: bool,
     /// What is denied by policy: the part of its URI after `#`.
     pub(crate) denies: Vec<&'static str>,
     /// When delegations end, seconds.
@@ -108,6 +110,7 @@ impl Api {
             refuse_observations: false,
             hold_definitions: false,
             permits: Vec::new(),
+            forget_attempts: false,
             denies: Vec::new(),
             exp: 4_000_000_000,
             run_over: false,
@@ -317,6 +320,9 @@ async fn begin(state: &State, run: &str, body: Value) -> Answer {
         return Ok(problem(503, "log-unavailable", "the log cannot take entries now"));
     }
     let now = state.now();
+    if now.forget_attempts && body["retry_of"].is_u64() {
+        return Ok(problem(422, "invalid", "no such attempt"));
+    }
     let decided = state.log.lock().unwrap().decide(run, &body, &now);
     state.note_in(run, "decided", &decided);
     state.unless_lost(|behaviour| &mut behaviour.lose_begins, &decided)

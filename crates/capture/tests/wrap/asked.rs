@@ -384,3 +384,43 @@ async fn a_server_may_ask_only_about_tasks_that_were_made_of_its_requests() {
         .collect();
     assert_eq!(codes, [json!(REFUSED), json!(-32_601)]);
 }
+
+#[tokio::test]
+async fn a_task_of_another_request_is_not_followed() {
+    let mut wrapped = promised().await;
+    emit(&mut wrapped, 2, &[&TASKED.replace("\"t\"", "\"u\"")]).await;
+    let again = PROMISE.replace("\"t\"", "\"u\"");
+    wrapped.send(&again).await;
+    assert_eq!(until_read(&mut wrapped, 2).await[1], again);
+    let unknown =
+        wrapped.api.bodies("finish").into_iter().find(|finish| finish["body"]["status"] == "unknown");
+    assert!(unknown.unwrap()["body"]["detail"].as_str().unwrap().contains("task of another request"));
+    assert_eq!(wrapped.api.bodies("human-input"), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn what_only_we_may_say_is_taken_out_of_both_sides() {
+    let mut wrapped = permitting(&["roots/list"]);
+    let request = |ours: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":"r","method":"roots/list","params":{{"_meta":{{"a":1{ours}}}}}}}"#)
+    };
+    let asked_with = request(r#","dev.deeds/x":1"#);
+    assert_eq!(emit(&mut wrapped, 1, &[&asked_with]).await, [request("")]);
+    let begin = asked(&wrapped)[0].clone();
+    assert_eq!(
+        (&begin["frame_digest"], &begin["sent_frame_digest"]),
+        (&digest(&asked_with), &digest(&request("")))
+    );
+    assert_eq!(begin["args"], "{}");
+
+    let answer =
+        |ours: &str| format!(r#"{{"jsonrpc":"2.0","id":"r","result":{{"roots":[{{"_meta":{{{ours}}}}}]}}}}"#);
+    let answered_with = answer(r#""dev.deeds/y":{}"#);
+    wrapped.send(&answered_with).await;
+    assert_eq!(until_read(&mut wrapped, 1).await, [answer("")]);
+    let finish = outcome(&wrapped, "roots/list").await;
+    assert_eq!(
+        (&finish["frame_digest"], &finish["sent_frame_digest"]),
+        (&digest(&answered_with), &digest(&answer("")))
+    );
+}

@@ -51,6 +51,23 @@ async fn each_message_of_a_batch_is_a_frame_of_its_own() {
 }
 
 #[tokio::test]
+async fn each_message_of_a_batch_of_the_server_is_a_frame_of_its_own() {
+    let mut wrapped = speaking("2025-03-26").await;
+    let told = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data": "x"}}"#;
+    let asked = r#"{"jsonrpc":"2.0","id":"s","method":"roots/list"}"#;
+    let batch = format!("[{told},{asked},{},7]", result("{}"));
+    wrapped.send(&request(2, "tools/call", &json!({"name": "t"}), &[&batch])).await;
+    assert_eq!(wrapped.line().await, told);
+    assert_eq!(wrapped.next().await, json!({"jsonrpc": "2.0", "id": 2, "result": {}}));
+    let begin = wrapped.api.nth("begin", 1).await;
+    let digest = Digest::of(batch.replace("$ID", "2").as_bytes()).to_string();
+    assert_eq!(begin["tool"], "stdio:sample#roots/list");
+    assert_eq!(begin["batch"], json!({"digest": digest, "position": 1, "count": 4}));
+    assert_eq!(wrapped.api.nth("observe", 0).await["payload"]["from"], "server");
+    assert_eq!(wrapped.statuses(), ["ok"]);
+}
+
+#[tokio::test]
 async fn other_revisions_have_none_and_large_ones_are_refused_whole() {
     let element = request(2, "tools/call", &json!({"name": "t"}), &[&result("{}")]);
     let mut newer = speaking("2025-06-18").await;

@@ -242,6 +242,21 @@ async fn a_retry_that_is_cancelled_while_it_is_decided_is_not_forwarded() {
 }
 
 #[tokio::test]
+async fn what_follows_an_attempt_that_the_log_has_forgotten_is_an_act_of_its_own() {
+    let mut wrapped = Wrapped::start();
+    wrapped.send(&call(1, &asking("", Some("s")), &json!({}))).await;
+    wrapped.next().await;
+    wrapped.api.set(|behaviour| behaviour.forget_attempts = true);
+    let retry = call(2, r#"{"content":[]}"#, &json!({"requestState": "s"}));
+    wrapped.send(&retry).await;
+    assert_eq!(wrapped.next().await["id"], 2);
+    assert_eq!(wrapped.seen().last(), Some(&retry));
+    let (first, third) = (begin(&wrapped, 0).await, begin(&wrapped, 2).await);
+    assert_eq!(third.get("retry_of"), None);
+    assert_ne!(third["act_id"], first["act_id"]);
+}
+
+#[tokio::test]
 async fn two_alike_are_tried_again_each_once() {
     let mut wrapped = Wrapped::start();
     for id in [1, 2] {

@@ -12,7 +12,7 @@ pub(crate) const LIMIT_DEFAULT: u32 = 50;
 /// Which part of a list.
 #[derive(Debug, Args)]
 pub(crate) struct Page {
-    /// How many to show at most
+    /// How many to show at most, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) limit: u32,
     /// Only what came before this entry

@@ -4,12 +4,30 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+/// The stories in their order.
+const STORIES: [&str; 5] = [
+    "a reply that a person approved",
+    "a pipeline that rotated a token",
+    "a payment exception",
+    "a playbook that quarantined hosts",
+    "a report that a model wrote",
+];
+
+/// The number of a story; the error names them all.
+fn story(text: &str) -> Result<u8, String> {
+    let number = text.parse::<u8>().ok().filter(|number| (1..=STORIES.len()).contains(&usize::from(*number)));
+    number.ok_or_else(|| {
+        let told = STORIES.iter().enumerate().map(|(n, told)| format!("{} {told}", n + 1));
+        format!("the stories are {}", told.collect::<Vec<_>>().join(", "))
+    })
+}
+
 /// `deeds demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Which story: 1 a reply that a person approved, 2 a pipeline that rotated a token, 3 a payment exception,
     /// 4 a playbook that quarantined hosts, 5 a report that a model wrote
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = story)]
     pub(crate) story: u8,
     /// Keep the directory, to look around in it afterwards
     #[arg(long)]

@@ -62,7 +62,10 @@ pub(crate) enum Shell {
 /// `deeds man`
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Directory to write all pages into [default: print that of `deeds` itself]
-    #[arg(value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
+    /// The command whose page to print, as `delegate` or `policy check` [default: deeds itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub(crate) command: Vec<String>,
+    /// Write the pages of all commands into this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }

@@ -73,6 +73,8 @@ pub(crate) enum PolicyCommand {
     /// Activate a policy directory
     ///
     /// The whole set is checked first; one error and the active policy stays. The activation is an entry in the log.
+    /// A directory that the configuration names (`policy` in config.toml, DEEDS_POLICY, `serve --policy`) is activated
+    /// again at the next start of the server; to keep another one, name it there.
     ///
     /// Example: deeds policy activate ./policy
     Activate(PolicyDirArgs),

@@ -17,7 +17,7 @@ Exit code: that of the command, 128 and the signal's number where one ended it; 
 More examples:
   deeds run --reads data.csv --writes out -- python clean.py
   deeds run --name rotate --trigger event --oidc-token-file token -- ./rotate.sh
-  deeds trace /srv/out/report.pdf";
+  deeds trace prices.txt        what made it, and from what (as far as --reads names it)";
 
 /// `deeds run`
 #[derive(Debug, Args)]

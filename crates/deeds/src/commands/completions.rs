@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use clap::{Command, CommandFactory as _};
+use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::{Shell as Target, generate};
 use clap_mangen::Man;
 
@@ -12,6 +12,9 @@ use crate::Outcome;
 use crate::cli::{Cli, CompletionsArgs, ManArgs, Shell};
 use crate::files::{Existing, SHARED, write_whole};
 use crate::output::{Output, print_json, print_raw, print_text};
+
+/// Behind all other options.
+const BEHIND: usize = 10_000;
 
 /// Prints a completion script.
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
@@ -26,12 +29,12 @@ pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-/// Prints the page of `deeds`, or writes those of all commands into a directory.
+/// Prints the page of a command, or writes those of all into a directory.
 pub(crate) fn man(args: &ManArgs, output: Output) -> anyhow::Result<Outcome> {
     let mut root = visible();
     root.build();
-    let Some(dir) = &args.dir else {
-        print_raw(&page(&root)?)?;
+    let Some(dir) = &args.out else {
+        print_raw(&page(below(&root, &args.command)?)?)?;
         return Ok(Outcome::Fine);
     };
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
@@ -63,6 +66,22 @@ fn visible() -> Command {
     root
 }
 
+/// The command that these words name.
+fn below<'a>(root: &'a Command, words: &[String]) -> anyhow::Result<&'a Command> {
+    let mut command = root;
+    for word in words {
+        command = command.find_subcommand(word).with_context(|| {
+            let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+            let of = command.get_bin_name().unwrap_or("deeds");
+            match names.as_slice() {
+                [] => format!("`{of}` has no command `{word}` below it"),
+                names => format!("`{of}` has no command `{word}`; it has {}", names.join(", ")),
+            }
+        })?;
+    }
+    Ok(command)
+}
+
 fn write(dir: &Path, command: &Command, written: &mut Vec<String>) -> anyhow::Result<()> {
     let name = format!("{}.1", name(command));
     let path = dir.join(&name);
@@ -82,7 +101,9 @@ fn name(command: &Command) -> String {
 
 fn page(command: &Command) -> anyhow::Result<Vec<u8>> {
     let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page)?;
+    // what every command takes comes behind what is its own
+    let ordered = |arg: Arg| if arg.is_global_set() { arg.display_order(BEHIND) } else { arg };
+    Man::new(command.clone().mut_args(ordered)).render(&mut page)?;
     Ok(page)
 }
 
@@ -109,5 +130,22 @@ mod tests {
         assert!(page.contains("Example: deeds wrap"), "{page}");
         let page = std::fs::read_to_string(dir.path().join("deeds.1")).unwrap();
         assert!(page.contains("deeds\\-init(1)") && page.contains("First steps"), "{page}");
+    }
+
+    #[test]
+    fn the_page_of_one_command_is_found_and_its_own_options_come_first() {
+        let mut root = visible();
+        root.build();
+        let named = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            below(&root, &words).map(name)
+        };
+        assert_eq!(named(&["policy", "check"]).unwrap(), "deeds-policy-check");
+        assert_eq!(named(&[]).unwrap(), "deeds");
+        assert!(named(&["polcy"]).unwrap_err().to_string().contains("no command `polcy`; it has init, "));
+        let shown = String::from_utf8(page(below(&root, &["wrap".to_owned()]).unwrap()).unwrap()).unwrap();
+        let synopsis = shown.split(".SH SYNOPSIS").nth(1).unwrap().split(".SH").next().unwrap();
+        let at = |option: &str| synopsis.find(option).unwrap_or_else(|| panic!("{option}: {synopsis}"));
+        assert!(at("name") < at("json") && at("name") < at("data"), "{synopsis}");
     }
 }

@@ -50,7 +50,10 @@ fn wire(
         (None, _) => None,
     };
     let failed = files.iter().chain(&policy).any(|part| part.get("error").is_some_and(Value::is_string));
-    let report = json!({"applied": args.apply, "files": files, "looked": looked, "policy": policy});
+    let report = json!({
+        "applied": args.apply, "files": files, "looked": looked, "policy": policy,
+        "home": environment.home(),
+    });
     print(&report, output, render::init::page)?;
     Ok(if failed { Outcome::Finding } else { Outcome::Fine })
 }
@@ -95,6 +98,7 @@ fn of_plan(plan: &FilePlan, written: Option<&anyhow::Result<()>>) -> Value {
         "file": (plan.real != plan.place.path).then_some(&plan.real),
         "shared": plan.place.shared,
         "servers": plan.servers.iter().map(|server| of_server(server, to_wrap)).collect::<Vec<_>>(),
+        "remark": plan.remark,
         "diff": diff,
         "changes": plan.changes(),
         "written": is_written,
@@ -110,6 +114,7 @@ pub(crate) fn of_server(server: &wiring::ServerPlan, to_wrap: &str) -> Value {
         ServerState::Remote => ("remote", None, None),
         ServerState::LeftAlone(why) => ("left-alone", None, Some(why)),
     };
+    let why = why.or(server.numbered.as_ref());
     json!({"name": server.name, "project": server.project, "state": state, "alias": alias, "why": why})
 }
 

@@ -12,10 +12,14 @@ use crate::Outcome;
 use crate::cli::{PolicyCommand, PolicyDirArgs};
 use crate::config::Config;
 use crate::connect::{connect, connect_or_begin};
+use crate::environment::Environment;
 use crate::output::{Output, print_json, print_text};
 use crate::render::findings::{Weight, findings};
 use crate::render::style::{BAD, paint};
 use crate::render::{lists, text};
+
+/// Names the policy directory, before the configuration file.
+const DEEDS_POLICY: &str = "DEEDS_POLICY";
 
 /// Shows or activates.
 pub(crate) async fn run(config: &Config, command: &PolicyCommand, output: Output) -> anyhow::Result<Outcome> {
@@ -45,7 +49,7 @@ fn read(dir: &Path) -> Result<Read, PolicyError> {
         Err(PolicyError::Refused(found)) => return Ok(Read { files: Vec::new(), set: Err(found) }),
         Err(error) => return Err(error),
     };
-    match PolicySet::from_files(files.clone()) {
+    match PolicySet::from_new_files(files.clone()) {
         Ok(set) => Ok(Read { files, set: Ok(set) }),
         Err(PolicyError::Refused(found)) => Ok(Read { files, set: Err(found) }),
         Err(error) => Err(error),
@@ -63,11 +67,14 @@ async fn activate(config: &Config, args: &PolicyDirArgs, output: Output) -> anyh
         bail!("the policy in `{}` is refused; nothing was activated", args.dir.display());
     }
     let server = connect_or_begin(config).await?;
+    let returning = Returning::find(config, &Environment::read(), &dir);
     let activated: ActivatedPolicy = server.client.post_json("/v1/policy", &ActivatePolicy { dir }).await?;
     let already = server.hello.policy.digest == activated.digest;
     let ActivatedPolicy { digest, index } = &activated;
     if output.json {
-        print_json(&json!({"digest": digest, "index": index, "already": already}))?;
+        print_json(
+            &json!({"digest": digest, "index": index, "already": already, "at_next_start": returning}),
+        )?;
         return Ok(Outcome::Fine);
     }
     if let Some(Read { files, set: Ok(set) }) = &here {
@@ -80,7 +87,58 @@ async fn activate(config: &Config, args: &PolicyDirArgs, output: Output) -> anyh
     } else {
         print_text(&format!("Activated the policy {digest}, entry @{index}.\n"))?;
     }
+    if let Some(returning) = &returning {
+        print_text(&returning.told())?;
+    }
     Ok(Outcome::Fine)
+}
+
+/// Another directory than the activated one, which the next start of the server puts in force again.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+struct Returning {
+    /// The directory.
+    dir: String,
+    /// What names it: `DEEDS_POLICY`, or the configuration file's path.
+    named_by: String,
+    /// The line of the configuration file with which the activated directory stays.
+    line: String,
+    /// The variable names the directory, and would go before that line.
+    #[serde(skip)]
+    variable: bool,
+}
+
+impl Returning {
+    /// Nothing where the configuration names no directory, or this one, or is not the server's.
+    fn find(config: &Config, environment: &Environment, activated: &str) -> Option<Self> {
+        let configured = config.policy.as_ref().filter(|_| !config.is_system_client())?;
+        // A directory that is not there comes back too: as a start that fails.
+        let real = std::fs::canonicalize(configured).unwrap_or_else(|_| configured.clone());
+        if real == Path::new(activated) {
+            return None;
+        }
+        let variable = environment.get(DEEDS_POLICY).is_some();
+        let own = || config.own_dir.as_ref().map(|dir| dir.join("config.toml"));
+        let file = config.file.clone().or_else(own)?.display().to_string();
+        Some(Self {
+            dir: configured.display().to_string(),
+            named_by: if variable { DEEDS_POLICY.to_owned() } else { file },
+            line: format!("policy = {}", toml::Value::from(activated)),
+            variable,
+        })
+    }
+
+    fn told(&self) -> String {
+        let Self { dir, named_by, line, variable } = self;
+        let (dir, named_by, line) = (text::safe(dir), text::safe(named_by), text::safe(line));
+        let keep = if *variable {
+            "To keep this one, unset the variable and put this line into config.toml:".to_owned()
+        } else {
+            format!("To keep this one, change the line in `{named_by}` to:")
+        };
+        format!(
+            "The next start of the server activates `{dir}` again, because `{named_by}` names it.\n{keep}\n\n  {line}\n"
+        )
+    }
 }
 
 /// Checks a policy directory, without a server.
@@ -135,3 +193,7 @@ fn shown(set: &PolicySet, args: &PolicyDirArgs) -> anyhow::Result<Value> {
         "warnings": set.warnings()}),
     )
 }
+
+#[cfg(test)]
+#[path = "policy/tests.rs"]
+mod tests;

@@ -19,6 +19,11 @@ pub(crate) fn page(report: &Value, width: usize) -> String {
     for file in files {
         self::file(&mut out, file, width);
     }
+    if report.get("home").is_some_and(Value::is_null) {
+        let says = "HOME is not set to a full path: the configurations of the user were not looked for.";
+        out.push_str(&paragraph(&paint(WARN, says), 0, width));
+        out.push('\n');
+    }
     if files.iter().all(|file| list(file, "servers").is_empty()) {
         nothing(&mut out, report);
         return out;
@@ -29,11 +34,11 @@ pub(crate) fn page(report: &Value, width: usize) -> String {
 }
 
 fn file(out: &mut String, file: &Value, width: usize) {
-    let (servers, error) = (list(file, "servers"), text(file, "error"));
-    if servers.is_empty() && error.is_none() {
-        return;
-    }
+    let error = text(file, "error");
     self::servers(out, file);
+    if let Some(remark) = text(file, "remark") {
+        out.push_str(&item(&paint(WARN, &format!("read: {}", safe(remark))), 2, width));
+    }
     if let Some(real) = file.get("file").and_then(Value::as_str) {
         out.push_str(&item(&format!("a link to {}", safe(real)), 2, width));
     }
@@ -66,9 +71,9 @@ fn server(out: &mut String, server: &Value, longest: usize) {
     let name = text(server, "name").unwrap_or_default();
     let alias = safe(text(server, "alias").unwrap_or_default()).into_owned();
     let (style, says) = match text(server, "state").unwrap_or_default() {
-        "to-wrap" => (PLAIN, format!("to be wrapped as `{alias}`")),
+        "to-wrap" => (PLAIN, format!("to be wrapped as `{alias}`{}", numbered(server))),
         "not-wrapped" => (WARN, "not wrapped".to_owned()),
-        "wrapped" => (GOOD, format!("wrapped as `{alias}`")),
+        "wrapped" => (GOOD, format!("wrapped as `{alias}`{}", numbered(server))),
         "remote" => (WARN, "reached by a URL: not covered yet".to_owned()),
         _ => (WARN, format!("left alone: {}", safe(text(server, "why").unwrap_or_default()))),
     };
@@ -78,6 +83,11 @@ fn server(out: &mut String, server: &Value, longest: usize) {
         out,
         format_args!("  {}{padding}  {}{}\n", safe(name), paint(style, &says), project.unwrap_or_default()),
     );
+}
+
+/// Why the name of a server has a number.
+fn numbered(server: &Value) -> String {
+    text(server, "why").map(|why| format!(" ({})", safe(why))).unwrap_or_default()
 }
 
 fn diff(out: &mut String, file: &Value) {
@@ -90,8 +100,13 @@ fn diff(out: &mut String, file: &Value) {
             Some('@') => DIM,
             _ => PLAIN,
         };
-        add(out, format_args!("{}\n", paint(style, &safe(&line.replace('\t', "    ")))));
+        add(out, format_args!("{}\n", paint(style, &with_tabs(line))));
     }
+}
+
+/// Tabs stay what they are, so that what is shown can be found in the file.
+fn with_tabs(line: &str) -> String {
+    line.split('\t').map(safe).collect::<Vec<_>>().join("\t")
 }
 
 fn nothing(out: &mut String, report: &Value) {
@@ -118,6 +133,11 @@ fn policy(out: &mut String, policy: &Value, width: usize) {
         ),
     };
     out.push_str(&item(&says, 2, width));
+    if let Some(rows) = text(policy, "rows") {
+        let says = "Its `classes.toml` says nothing of these servers. Rows to add to it by hand:";
+        out.push_str(&item(&paint(WARN, says), 2, width));
+        add(out, format_args!("\n{}\n", super::text::lines(rows.trim_start())));
+    }
     if let Some(error) = text(policy, "error") {
         out.push_str(&item(&format!("{} {}", paint(BAD, "not done:"), safe(error)), 2, width));
     }
@@ -150,9 +170,8 @@ fn next(out: &mut String, report: &Value, width: usize) {
         let waits =
             format!(" A server that runs already takes up the policy with `deeds policy activate {dir}`.");
         let policy = if policy_waits { waits } else { String::new() };
-        format!(
-            "{edited}{policy} `deeds did` then shows what their agents do, `deeds init --undo` takes all this back."
-        )
+        let did = if written == 0 { "`deeds did` shows" } else { "`deeds did` then shows" };
+        format!("{edited}{policy} {did} what their agents do, `deeds init --undo` takes all this back.")
     } else if changing == 0 && !policy_waits {
         "Nothing is to be changed.".to_owned()
     } else {
@@ -173,6 +192,7 @@ pub(crate) fn undone(report: &Value, width: usize) -> String {
     for file in files {
         let (style, says) = match text(file, "how").unwrap_or_default() {
             "exact" => (GOOD, "as it was, byte for byte"),
+            "removed" => (GOOD, "removed again: it was not there before"),
             "edits" => (GOOD, "was changed since: our edits were taken out, all else was left"),
             "nothing" => (WARN, "had nothing of ours in it any more"),
             _ => (BAD, "could not be put back"),

@@ -1,6 +1,7 @@
 //! The report of `deeds verify`: the verdict first, then errors, then notes, then what was shown, then what even a
 //! verified file does not prove.
 
+use evidence::label::Check;
 use verify::report::{ActionFacts, LogFacts, NOT_PROVEN};
 use verify::{Finding, Report, Severity, Verdict};
 
@@ -16,9 +17,14 @@ const ACTIONS_MAX: usize = 20;
 /// One file's report.
 pub(crate) fn text(file: &str, report: &Report, width: usize) -> String {
     let verdict = report.verdict.as_str();
-    let mut out = format!("{}: {}\n", paint(HEAD, &safe(file)), paint(of_word(verdict), verdict));
+    let mut out =
+        format!("{}: {}{}\n", paint(HEAD, &safe(file)), paint(of_word(verdict), verdict), by_whom(report));
     out.push_str(&lines(&report.findings, Severity::Error, width));
     out.push_str(&lines(&report.findings, Severity::Note, width));
+    let shows = report.log.is_some() || !report.actions.is_empty();
+    if report.verdict != Verdict::Verified && shows {
+        add(&mut out, format_args!("  {}\n", paint(WARN, "Claimed by the file, not verified")));
+    }
     if let Some(log) = &report.log {
         out.push_str(&log_line(log));
     }
@@ -33,6 +39,16 @@ pub(crate) fn text(file: &str, report: &Report, width: usize) -> String {
         }
     }
     out
+}
+
+/// What a verdict rests on, where nobody said which log it should be.
+fn by_whom(report: &Report) -> &'static str {
+    let pinned = report.log.as_ref().is_some_and(|log| log.key == Check::VerifiedPinned);
+    if report.verdict == Verdict::Verified && !pinned {
+        ", against the key that the file itself names"
+    } else {
+        ""
+    }
 }
 
 /// Findings that differ in nothing but the entry are told together: `withheld @2, @6, @15 to @41: …`.

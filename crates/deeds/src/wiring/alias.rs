@@ -9,23 +9,41 @@ const STEM_MAX: usize = 56;
 
 /// The names in use, each with the command it stands for.
 #[derive(Debug, Default)]
-pub(super) struct Aliases(BTreeMap<String, Vec<String>>);
+pub(super) struct Aliases(BTreeMap<String, Known>);
+
+/// What a name stands for.
+#[derive(Debug)]
+struct Known {
+    command: Vec<String>,
+    /// Whose server it was first.
+    owner: String,
+}
+
+/// A name that was given.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    pub(super) alias: String,
+    /// Why it has a number: the name without it, and whose server has that.
+    pub(super) taken_by: Option<(String, String)>,
+}
 
 impl Aliases {
-    /// A name that is in use already.
-    pub(super) fn taken(&mut self, alias: &str, command: &[String]) {
-        self.0.entry(alias.to_owned()).or_insert_with(|| command.to_vec());
+    /// A name that is in use already, and whose server has it.
+    pub(super) fn taken(&mut self, alias: &str, command: &[String], owner: &str) {
+        let known = || Known { command: command.to_vec(), owner: owner.to_owned() };
+        self.0.entry(alias.to_owned()).or_insert_with(known);
     }
 
     /// The name for a command: the same for the same command in several clients, and never one for two commands,
     /// because policies and answers know a server by it.
-    pub(super) fn assign(&mut self, name: &str, command: &[String]) -> String {
+    pub(super) fn assign(&mut self, name: &str, command: &[String], owner: &str) -> Assigned {
         let stem = valid(name).or_else(|| alias_of(command).ok()).unwrap_or_else(|| "server".to_owned());
         let numbered = (2_u32..).map(|n| format!("{}-{n}", cut(&stem, STEM_MAX)));
-        let free = |alias: &String| self.0.get(alias).is_none_or(|known| known == command);
+        let free = |alias: &String| self.0.get(alias).is_none_or(|known| known.command == command);
         let alias = std::iter::once(stem.clone()).chain(numbered).find(free).unwrap_or(stem.clone());
-        self.taken(&alias, command);
-        alias
+        let first = self.0.get(&stem).filter(|_| alias != stem).map(|known| known.owner.clone());
+        self.taken(&alias, command, owner);
+        Assigned { alias, taken_by: first.map(|owner| (stem, owner)) }
     }
 }
 
@@ -72,21 +90,23 @@ mod tests {
         assert_eq!((valid("日本"), valid(""), valid("---")), (None, None, None));
         let long = "n".repeat(200);
         assert_eq!(valid(&long).unwrap().len(), capture::limits::ALIAS_MAX);
-        assert_eq!(Aliases::default().assign("日本", &words("npx -y @a/files")), "files");
-        assert_eq!(Aliases::default().assign("日本", &words("npx")), "server");
+        assert_eq!(Aliases::default().assign("日本", &words("npx -y @a/files"), "").alias, "files");
+        assert_eq!(Aliases::default().assign("日本", &words("npx"), "").alias, "server");
     }
 
     #[test]
     fn one_name_stands_for_one_command() {
         let mut aliases = Aliases::default();
-        aliases.taken("fs-2", &words("files /c"));
-        assert_eq!(aliases.assign("fs", &words("files /a")), "fs");
-        assert_eq!(aliases.assign("FS", &words("files /a")), "fs");
-        assert_eq!(aliases.assign("fs", &words("files /b")), "fs-3");
-        assert_eq!(aliases.assign("fs", &words("files /c")), "fs-2");
+        aliases.taken("fs-2", &words("files /c"), "a");
+        assert_eq!(aliases.assign("fs", &words("files /a"), "b").alias, "fs");
+        assert_eq!(aliases.assign("FS", &words("files /a"), "b").alias, "fs");
+        assert_eq!(aliases.assign("fs", &words("files /b"), "b").alias, "fs-3");
+        assert_eq!(aliases.assign("fs", &words("files /c"), "b").alias, "fs-2");
+        let again = aliases.assign("fs", &words("files /d"), "c");
+        assert_eq!(again.taken_by, Some(("fs".to_owned(), "b".to_owned())));
         let long = "n".repeat(80);
-        aliases.assign(&long, &words("a"));
-        let second = aliases.assign(&long, &words("b"));
+        aliases.assign(&long, &words("a"), "b").alias;
+        let second = aliases.assign(&long, &words("b"), "b").alias;
         assert!(second.ends_with("n-2") && check_alias(&second).is_ok(), "{second}");
     }
 }

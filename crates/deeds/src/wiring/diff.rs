@@ -88,12 +88,20 @@ fn hunks<'a>(splices: &'a [Splice], line_of: &dyn Fn(usize) -> usize, lines: usi
 
 /// Lines that go, lines that come, and lines at the end that stay: what was put in before a word leaves its line.
 fn change(before: &str, after: &str) -> (Vec<DiffLine>, Vec<DiffLine>, Vec<DiffLine>) {
-    let (old, new): (Vec<_>, Vec<_>) = (split(before).collect(), split(after).collect());
+    let (old, new): (Vec<_>, Vec<_>) = (whole(before).collect(), whole(after).collect());
     let same = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
-    let of_all = |mark, lines: &[&str]| lines.iter().map(|line| of(mark, line)).collect();
     let (removed, stays) = old.split_at(old.len() - same);
     let (added, _) = new.split_at(new.len() - same);
-    (of_all('-', removed), of_all('+', added), of_all(' ', stays))
+    let of_all = |mark, lines: &[&str], others: &[&str]| {
+        // the end of a line is shown where nothing else of it changes
+        let shown = |line: &&str| {
+            let bare = without_end(line);
+            let differs = others.iter().any(|other| without_end(other) == bare && other != line);
+            of(mark, if differs { line } else { bare })
+        };
+        lines.iter().map(shown).collect()
+    };
+    (of_all('-', removed, added), of_all('+', added, removed), of_all(' ', stays, &[]))
 }
 
 fn moved(splice: &Splice, by: usize) -> Splice {
@@ -106,7 +114,16 @@ fn context(text: &str, range: &Range<usize>) -> Vec<DiffLine> {
 }
 
 fn split(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive('\n').map(|line| line.trim_end_matches(['\n', '\r']))
+    whole(text).map(without_end)
+}
+
+/// Lines with the carriage return that they may have.
+fn whole(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('\n').map(|line| line.trim_end_matches('\n'))
+}
+
+fn without_end(line: &str) -> &str {
+    line.trim_end_matches('\r')
 }
 
 fn of(mark: char, line: &str) -> DiffLine {
@@ -161,6 +178,9 @@ mod tests {
     fn splices_on_one_line_are_one_change() {
         let told = shown("a b\r\nc\r\n", &[Splice::replace(0..1, "A"), Splice::replace(2..3, "B")]);
         assert_eq!(told, "@@ -1,2 +1,2 @@\n-a b\n+A B\n c\n");
+        // of line ends only a change is told
+        let told = shown("a\r\nb\r\n", &[Splice::replace(0..3, "a\n")]);
+        assert_eq!(told, "@@ -1,2 +1,2 @@\n-a\r\n+a\n b\n");
         // a line that only moves down is not told as a change
         assert_eq!(shown(" a\nb\n", &[Splice::insert(1, "x\n ")]), "@@ -1,2 +1,3 @@\n+ x\n  a\n b\n");
     }

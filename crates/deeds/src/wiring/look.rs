@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::entries::{Entry, read};
+use super::entries::{Entry, read, remark};
 use super::places::Place;
 use super::splice::Splice;
 use crate::files::read_limited;
@@ -36,6 +36,8 @@ pub(crate) struct Found {
     pub(crate) real: PathBuf,
     pub(crate) text: String,
     pub(crate) servers: Vec<Entry>,
+    /// What to say where there is no server in it.
+    pub(crate) remark: Option<String>,
 }
 
 impl Found {
@@ -74,7 +76,10 @@ pub(super) fn look_at(place: &Place) -> Looked {
         return Looked::Unusable("it is not UTF-8 text".to_owned());
     };
     match read(&text, place.layout) {
-        Ok(servers) => Looked::File(Found { real, text, servers }),
+        Ok(servers) => {
+            let remark = if servers.is_empty() { remark(&text, place.layout) } else { None };
+            Looked::File(Found { real, text, servers, remark })
+        }
         Err(why) => Looked::Unusable(why),
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct FilePlan {
     /// The file itself, behind all symbolic links.
     pub(crate) real: PathBuf,
     pub(crate) servers: Vec<ServerPlan>,
+    /// What to say where there is no server in it.
+    pub(crate) remark: Option<String>,
     /// The text that was read.
     pub(super) before: String,
     /// The text to write; nothing where all is as it should be.
@@ -63,6 +65,8 @@ pub(crate) struct ServerPlan {
     pub(crate) state: ServerState,
     /// The server's own command.
     pub(crate) command: Vec<String>,
+    /// Why its name has a number.
+    pub(crate) numbered: Option<String>,
 }
 
 /// What becomes of a server.
@@ -81,9 +85,11 @@ pub(crate) enum ServerState {
 /// Works out what to do about each file that was found.
 pub(crate) fn plan(seen: Vec<Seen>, program: &Program) -> Vec<FilePlan> {
     let mut aliases = Aliases::default();
-    for found in seen.iter().filter_map(|seen| found(&seen.looked)) {
-        for wrapped in found.servers.iter().filter_map(|entry| stdio(entry)?.wrapped()) {
-            aliases.taken(&wrapped.alias, &wrapped.command);
+    for (place, found) in seen.iter().filter_map(|seen| Some((&seen.place, found(&seen.looked)?))) {
+        for entry in &found.servers {
+            if let Some(wrapped) = stdio(entry).and_then(Stdio::wrapped) {
+                aliases.taken(&wrapped.alias, &wrapped.command, &owner(place, entry));
+            }
         }
     }
     let files = seen.into_iter().filter_map(|seen| match seen.looked {
@@ -91,6 +97,11 @@ pub(crate) fn plan(seen: Vec<Seen>, program: &Program) -> Vec<FilePlan> {
         _ => None,
     });
     files.map(|(place, found)| of_file(place, found, program, &mut aliases)).collect()
+}
+
+/// Whose server it is, for people.
+fn owner(place: &Place, entry: &Entry) -> String {
+    format!("`{}` of {}", entry.name, place.client.name())
 }
 
 fn found(looked: &Looked) -> Option<&Found> {
@@ -108,7 +119,8 @@ fn stdio(entry: &Entry) -> Option<&Stdio> {
 }
 
 fn of_file(place: Place, found: Found, program: &Program, aliases: &mut Aliases) -> FilePlan {
-    let mut servers: Vec<ServerPlan> = found.servers.iter().map(|entry| of_server(entry, aliases)).collect();
+    let mut servers: Vec<ServerPlan> =
+        found.servers.iter().map(|entry| of_server(&place, entry, aliases)).collect();
     let mut splices = Vec::new();
     for (entry, server) in found.servers.iter().zip(&servers) {
         if let (Kind::Stdio(stdio), ServerState::ToWrap(alias)) = (&entry.kind, &server.state) {
@@ -131,10 +143,20 @@ fn of_file(place: Place, found: Found, program: &Program, aliases: &mut Aliases)
     let masked = apply(&found.text, &masks).unwrap_or_default();
     let diff = diff(&masked, &shifted(&splices, &masks)).unwrap_or_default();
     let (after, wired) = written.map_or((None, Vec::new()), |(after, wired)| (Some(after), wired));
-    FilePlan { place, real: found.real, servers, before: found.text, after, wired, diff }
+    FilePlan {
+        place,
+        real: found.real,
+        servers,
+        remark: found.remark,
+        before: found.text,
+        after,
+        wired,
+        diff,
+    }
 }
 
-fn of_server(entry: &Entry, aliases: &mut Aliases) -> ServerPlan {
+fn of_server(place: &Place, entry: &Entry, aliases: &mut Aliases) -> ServerPlan {
+    let mut numbered = None;
     let (state, command) = match &entry.kind {
         Kind::Remote(_) => (ServerState::Remote, Vec::new()),
         Kind::Odd(why) => (ServerState::LeftAlone(why.clone()), Vec::new()),
@@ -142,11 +164,15 @@ fn of_server(entry: &Entry, aliases: &mut Aliases) -> ServerPlan {
             Some(wrapped) => (ServerState::Wrapped(wrapped.alias), wrapped.command),
             None => {
                 let command = stdio.words();
-                (ServerState::ToWrap(aliases.assign(&entry.name, &command)), command)
+                let assigned = aliases.assign(&entry.name, &command, &owner(place, entry));
+                numbered = assigned
+                    .taken_by
+                    .map(|(stem, owner)| format!("`{stem}` stands for {owner}, which is another command"));
+                (ServerState::ToWrap(assigned.alias), command)
             }
         },
     };
-    ServerPlan { name: entry.name.clone(), project: entry.project.clone(), state, command }
+    ServerPlan { name: entry.name.clone(), project: entry.project.clone(), state, command, numbered }
 }
 
 /// The new text, if it reads as it should: each server wrapped as planned, all else as it was. What to remember of

@@ -144,6 +144,11 @@ impl Records {
         Ok(bytes)
     }
 
+    /// Where the bytes that a digest names are kept, if they are.
+    pub(super) fn kept(&self, digest: &str) -> Option<PathBuf> {
+        self.original_path(digest).ok().filter(|path| path.is_file())
+    }
+
     fn original_path(&self, digest: &str) -> anyhow::Result<PathBuf> {
         let digest =
             Digest::parse(digest).with_context(|| format!("`{}` is damaged", self.path().display()))?;

@@ -31,6 +31,8 @@ pub(crate) struct Undone {
 pub(crate) enum How {
     /// It has the bytes that it had before.
     Exact,
+    /// There was no such file before, and there is none again.
+    Removed,
     /// It was changed since; our edits were taken out of it.
     Edits,
     /// There was nothing to take back.
@@ -44,6 +46,7 @@ impl How {
     pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Removed => "removed",
             Self::Edits => "edits",
             Self::Nothing => "nothing",
             Self::Failed => "failed",
@@ -63,7 +66,10 @@ pub(crate) fn undo(records: &mut Records, clients: &[Client]) -> anyhow::Result<
         let undone = match undo_file(records, &file) {
             Ok(undone) => undone,
             Err(error) => {
-                let remarks = vec![crate::chain(&error)];
+                let mut remarks = vec![crate::chain(&error)];
+                // the first edit found it as its owner had it
+                let kept = file.edits.first().and_then(|edit| records.kept(edit.before.as_deref()?));
+                remarks.extend(kept.map(|path| format!("as it was before is kept in `{}`", path.display())));
                 Undone { client: file.client.clone(), path: file.path.clone(), how: How::Failed, remarks }
             }
         };
@@ -99,7 +105,10 @@ fn undo_file(records: &Records, file: &WiredFile) -> anyhow::Result<Undone> {
     match now {
         Some(now) if now == found => {}
         Some(now) => replace(&file.path, &found, &now)?,
-        None => fs::remove_file(&file.path).with_context(|| format!("cannot remove `{name}`"))?,
+        None => {
+            fs::remove_file(&file.path).with_context(|| format!("cannot remove `{name}`"))?;
+            undone.how = How::Removed;
+        }
     }
     Ok(undone)
 }

@@ -106,6 +106,8 @@ pub(crate) struct Behind {
     pub(crate) mandated: Option<Mandated>,
     /// The key that signed the request.
     pub(crate) registered: Option<Registered>,
+    /// The principal's own key, where a mandate stands behind the root: `registered` is then that of who asked.
+    pub(crate) mandate_key: Option<Registered>,
 }
 
 impl Behind {
@@ -209,8 +211,7 @@ impl Index {
         };
         let Some(named) = chain.root().source.request() else { return Ok(behind) };
         if let Some(mandate) = chain.root().source.mandate() {
-            (behind.mandate, behind.mandated) =
-                self.mandate(&mandate.digest, record.index, genesis, margin)?;
+            self.mandate(&mut behind, &mandate.digest, record.index, genesis, margin)?;
         }
         let Some(token) = record.text("request") else {
             let text = "the principal's signed request is not there";
@@ -234,14 +235,15 @@ impl Index {
         Ok(behind)
     }
 
-    /// The mandate with a token digest, recorded before its root.
+    /// The mandate with a token digest, recorded before its root, and the key that signed it.
     fn mandate(
         &self,
+        behind: &mut Behind,
         digest: &str,
         below: u64,
         genesis: &Genesis,
         margin: &mut Margin,
-    ) -> Result<(Option<Record>, Option<Mandated>), LineageError> {
+    ) -> Result<(), LineageError> {
         let found = self.link_entry(digest, None, margin)?.map(|(record, _)| record);
         let at_log_level =
             |record: &Record| record.entry.as_ref().is_some_and(|entry| entry.run == LOG_LEVEL);
@@ -251,19 +253,19 @@ impl Index {
                 Some(below),
                 "the mandate it names is not in the log before it",
             );
-            return Ok((None, None));
+            return Ok(());
         };
-        let Some(token) = record.text("token") else { return Ok((Some(record), None)) };
+        let record = behind.mandate.insert(record);
+        let Some(token) = record.text("token") else { return Ok(()) };
         let kid =
             Signed::parse(&token, jws::MANDATE).map(|signed| signed.kid().to_owned()).unwrap_or_default();
-        let known = self.registered(&kid, Until::below(record.index), margin)?;
-        match chain::mandate(&token, &genesis.anchor(), |thumbprint| known.as_ref()?.for_key(thumbprint)) {
-            Ok(mandated) => Ok((Some(record), Some(mandated))),
-            Err(failure) => {
-                margin.failed(&failure, record.index);
-                Ok((Some(record), None))
-            }
+        behind.mandate_key = self.registered(&kid, Until::below(record.index), margin)?;
+        let known = behind.mandate_key.as_ref();
+        match chain::mandate(&token, &genesis.anchor(), |thumbprint| known?.for_key(thumbprint)) {
+            Ok(mandated) => behind.mandated = Some(mandated),
+            Err(failure) => margin.failed(&failure, record.index),
         }
+        Ok(())
     }
 
     /// The key with this thumbprint, if it is registered there.

@@ -313,7 +313,7 @@ permit (principal, action, resource);"#,
         ],
     ),
     (
-        r#"permit (principal, action, resource) when { principal in Deeds::Server::"x" };"#,
+        r#"permit (principal, action, resource) when { principal in Deeds::Server::"stdio:x" };"#,
         &[
             "warning 1:1: this rule never applies, because nothing that can happen fits it",
             r#"warning 1:29: `x` permits what a server asks for too (sampling, elicitation, roots), because it names no action; write `action in Deeds::Action::"act"` for what the agent does; permit what a server asks for by name"#,

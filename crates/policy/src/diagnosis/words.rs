@@ -165,7 +165,8 @@ fn suggestion(said: &Said<'_>, written: &str) -> Option<String> {
     is_near(&last(written), &last(&near)).then(|| help.to_owned())
 }
 
-fn closest<'a>(written: &str, known: &'a [String]) -> Option<&'a String> {
+/// The known name that was probably meant.
+pub(crate) fn closest<'a>(written: &str, known: &'a [String]) -> Option<&'a String> {
     known.iter().filter(|name| is_near(written, name)).min_by_key(|name| distance(written, name))
 }
 
@@ -175,7 +176,7 @@ fn is_near(written: &str, name: &str) -> bool {
 }
 
 /// Letters to put in, take out or change, to get from one word to the other.
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().take(QUOTED_MAX).collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (line, letter) in one.chars().take(QUOTED_MAX).enumerate() {

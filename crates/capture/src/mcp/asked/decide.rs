@@ -204,7 +204,8 @@ impl Proxy {
 
     /// Records what somebody at the client said, if that was asked for and answered.
     pub(super) async fn record_said(&self, ask: &Ask, answer: &Answer<'_>) -> Result<(), String> {
-        if answer.is_error || !human::is_asked(&ask.method) {
+        // with a detail it is no answer to the question
+        if answer.is_error || answer.detail.is_some() || !human::is_asked(&ask.method) {
             return Ok(());
         }
         let payload = human::payload(&human::Said {

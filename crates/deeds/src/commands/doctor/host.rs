@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{fdatasync, statvfs};
+use rustix::fs::{Access, access, fdatasync, statvfs};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -23,6 +23,12 @@ const SYNC_BYTES: [u8; 4_096] = [0; 4_096];
 const SYNC_SLOW_US: u64 = 20_000;
 /// With less free than this a log may stop within days, bytes.
 const FREE_LOW_BYTES: u64 = 1_024 * 1_024 * 1_024;
+/// Directories whose content is tried too.
+const TRIED_MAX: usize = 64;
+/// Levels below the data directory that are tried: the tenant, and what it has.
+const TRIED_DEPTH: usize = 2;
+/// Files that a server opens to write, beside those that it makes anew.
+const WRITTEN: [&str; 6] = ["start.lock", "serve.log", "LOCK", "index.sqlite", "head", "keys"];
 /// How far the clock of the file system may be from this machine's, ms.
 const CLOCKS_APART_MS: u64 = 2_000;
 
@@ -35,13 +41,15 @@ pub(super) fn look(config: &Config, running: bool) -> Vec<Check> {
         return checks;
     }
     if !config.data.is_dir() {
-        let text = format!("there is no data directory yet: `{}`", config.data.display());
-        checks.push(Check::new("disk", Level::Note, text, json!({"data": config.data})));
+        checks.push(no_data(&config.data));
         return checks;
     }
     checks.push(data_mode(&config.data));
     checks.extend(space(&config.data));
-    checks.extend(syncs(&config.data));
+    match unwritable(&config.data) {
+        Some(check) => checks.push(check),
+        None => checks.extend(syncs(&config.data)),
+    }
     checks.push(damage(config));
     checks
 }
@@ -91,7 +99,7 @@ fn data_mode(data: &Path) -> Check {
         Err(error) => Check::new(
             "disk",
             Level::Wrong,
-            format!("cannot look at `{name}`: {error}"),
+            format!("cannot look at `{name}`: {}", crate::plain_io(&error)),
             json!({"data": data}),
         ),
     }
@@ -121,6 +129,62 @@ fn bytes(n: u64) -> String {
     }
 }
 
+/// No data directory: nothing is wrong as long as one could be made.
+fn no_data(data: &Path) -> Check {
+    let name = data.display();
+    let there = data.ancestors().find(|dir| fs::symlink_metadata(dir).is_ok()).unwrap_or(Path::new("/"));
+    let told = json!({"data": data});
+    if there.is_dir() && access(there, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
+        return Check::new("disk", Level::Note, format!("there is no data directory yet: `{name}`"), told);
+    }
+    let text = format!(
+        "there is no data directory `{name}`, and this user cannot make it in `{}`: no server can start; name another \
+         with `--data`",
+        there.display()
+    );
+    Check::new("disk", Level::Wrong, text, told)
+}
+
+/// What of the log this user cannot write, asked of the operating system without writing anything: a server may be
+/// writing there. Nothing where all can be written.
+fn unwritable(data: &Path) -> Option<Check> {
+    let refused = |path: &Path, needed| access(path, needed).err().map(std::io::Error::from);
+    let mut waiting = vec![(data.to_owned(), 0)];
+    let mut tried = 0;
+    while let Some((dir, depth)) = waiting.pop() {
+        if let Some(error) = refused(&dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+            return Some(cannot_write(&dir, true, &error));
+        }
+        for file in WRITTEN.map(|name| dir.join(name)).iter().filter(|file| file.is_file()) {
+            if let Some(error) = refused(file, Access::READ_OK | Access::WRITE_OK) {
+                return Some(cannot_write(file, false, &error));
+            }
+        }
+        tried += 1;
+        if depth == TRIED_DEPTH || tried == TRIED_MAX {
+            continue;
+        }
+        let below = fs::read_dir(&dir).into_iter().flatten().flatten();
+        let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        // keys are made once and then only read
+        let below = below.filter(|entry| entry.file_name() != "keys");
+        waiting.extend(below.take(TRIED_MAX).map(|entry| (entry.path(), depth + 1)));
+    }
+    None
+}
+
+fn cannot_write(path: &Path, is_dir: bool, error: &std::io::Error) -> Check {
+    let name = path.display();
+    let what = if is_dir { "directory" } else { "file" };
+    let text = format!(
+        "the {what} `{name}` cannot be read and written by this user ({}): no server can start or go on; give it back \
+         to the user who runs the server, or run `chmod u+rw{} {name}`",
+        crate::plain_io(error),
+        if is_dir { "x" } else { "" }
+    );
+    Check::new("disk", Level::Wrong, text, json!({"not_writable": path}))
+}
+
 /// Measures syncs the way the log does them, and compares the clocks while at it. The file has no name any more when
 /// the first byte is written, so nothing is left of it.
 fn syncs(data: &Path) -> Vec<Check> {
@@ -142,8 +206,13 @@ fn syncs(data: &Path) -> Vec<Check> {
     match measured() {
         Ok((took, written_ms)) => vec![latency(&took), clocks(written_ms)],
         Err(error) => {
-            let text = format!("the disk could not be measured: {error}");
-            vec![Check::new("disk", Level::Note, text, Value::Null)]
+            // the log is written there just like this
+            let text = format!(
+                "nothing could be written into `{}`: {}. The log cannot be written either: put that right first",
+                data.display(),
+                crate::plain_io(&error)
+            );
+            vec![Check::new("disk", Level::Wrong, text, json!({"not_writable": data}))]
         }
     }
 }
@@ -268,7 +337,20 @@ mod tests {
         let checks = syncs(dir.path());
         assert_eq!(checks.len(), 2, "{checks:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left");
-        assert_eq!(syncs(&dir.path().join("none"))[0].level, Level::Note);
+        assert_eq!(syncs(&dir.path().join("none"))[0].level, Level::Wrong);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("local/journal")).unwrap();
+        assert_eq!(unwritable(dir.path()), None);
+        let check = unwritable(&dir.path().join("none")).unwrap();
+        assert_eq!(check.level, Level::Wrong);
+        assert!(check.text.contains("none` cannot be read and written") && !check.text.contains("os error"));
+        assert_eq!(no_data(&dir.path().join("new/data")).level, Level::Note);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(no_data(&dir.path().join("file/data")).level, Level::Wrong);
     }
 
     #[test]

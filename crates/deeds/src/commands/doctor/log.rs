@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ::policy::PolicySet;
+use ::policy::{PolicyError, PolicySet};
 use capture::client::{Client, ClientError};
 use serde_json::{Value, json};
 
@@ -243,12 +243,27 @@ pub(super) fn policy_directory(config: &Config, in_force: Option<&str>) -> Optio
             }
         }
         Err(error) => {
-            let text =
-                format!("the configured directory `{name}` cannot be used, so no server starts: {error}");
+            let text = format!(
+                "the configured directory `{name}` cannot be used, so no server starts: {}",
+                why(&error, &name.to_string())
+            );
             Check::new("policy", Level::Wrong, text, json!({"dir": dir}))
         }
     };
     Some(check)
+}
+
+/// On one line: the first problem, and how many more there are.
+fn why(error: &PolicyError, dir: &str) -> String {
+    let PolicyError::Refused(found) = error else { return error.to_string() };
+    let Some(first) = found.first() else { return "it is refused".to_owned() };
+    let first = first.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let more = match found.len() - 1 {
+        0 => String::new(),
+        1 => ", and 1 more problem".to_owned(),
+        n => format!(", and {n} more problems"),
+    };
+    format!("{first}{more} (`deeds policy check {dir}`)")
 }
 
 #[cfg(test)]
@@ -277,6 +292,17 @@ mod tests {
             unclassified(&many).text
         );
         assert_eq!(unclassified(&rows[..1]).level, Level::Fine);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_policy_is_told_on_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { policy: Some(dir.path().to_owned()), ..Config::default() };
+        std::fs::write(dir.path().join("a.cedar"), "permit (principal, action);\n").unwrap();
+        std::fs::write(dir.path().join("classes.toml"), "[[tool]]\nuri = 7\n").unwrap();
+        let check = policy_directory(&config, None).unwrap();
+        assert!(check.level == Level::Wrong && !check.text.contains('\n'), "{}", check.text);
+        assert!(check.text.contains("deeds policy check"), "{}", check.text);
     }
 
     #[test]

@@ -13,13 +13,19 @@ use serde_json::{Value, json};
 use crate::cli::InitArgs;
 use crate::clock;
 use crate::config::{Config, check_text};
-use crate::files::{Existing, SHARED, write_whole};
+use crate::files::{Existing, SHARED, read_limited, write_whole};
 use crate::wiring::{FilePlan, Records, ServerState, write_own};
 
 /// Words of a command that may name its package, beside the program itself.
 const PACKAGE_WORDS: usize = 3;
 /// Words that runners have before the package.
 const RUNNER_WORDS: [&str; 5] = ["tool", "run", "exec", "x", "dlx"];
+/// Directories above a script that are looked at for its package.
+const PACKAGE_DEPTH_MAX: usize = 8;
+/// Largest `package.json` that is read, bytes.
+const PACKAGE_MAX_BYTES: usize = 1_024 * 1_024;
+/// Largest class table that is looked through for servers, bytes.
+const CLASSES_MAX_BYTES: usize = 4 * 1_024 * 1_024;
 /// Where npm publishes the servers whose programs are called `mcp-server-…`.
 const NPM_SCOPE: &str = "@modelcontextprotocol/";
 
@@ -29,6 +35,8 @@ pub(super) struct Offer {
     dir: PathBuf,
     /// What would be written; nothing where the directory has something in it.
     files: Vec<PolicyFile>,
+    /// Rows that a class table of an earlier time lacks.
+    rows: Option<String>,
     /// Our configuration and the line it would get; nothing where it names a policy.
     line: Option<(PathBuf, String)>,
     /// The directory that is configured already.
@@ -46,8 +54,15 @@ pub(super) fn offer(config: &Config, args: &InitArgs, plans: &[FilePlan]) -> any
     let dir = named.or_else(|| config.policy.clone()).unwrap_or_else(|| own.join("policy"));
     let path = config.file.clone().unwrap_or_else(|| own.join("config.toml"));
     let line = config.policy.is_none().then(|| setting(&path, &dir)).transpose()?;
-    let files = if is_unused(&dir)? { files(&servers) } else { Vec::new() };
-    Ok(Some(Offer { dir, files, line: line.map(|line| (path, line)), configured: config.policy.clone() }))
+    let (files, rows) =
+        if is_unused(&dir)? { (files(&servers), None) } else { (Vec::new(), lacking(&dir, &servers)) };
+    Ok(Some(Offer {
+        dir,
+        files,
+        rows,
+        line: line.map(|line| (path, line)),
+        configured: config.policy.clone(),
+    }))
 }
 
 /// Each server once, with our name for it and its command.
@@ -80,13 +95,7 @@ fn is_unused(dir: &Path) -> anyhow::Result<bool> {
 
 /// The starter files; below the head of the class table rows for what is recognised, and for the rest rows to fill in.
 fn files(servers: &[(String, Vec<String>)]) -> Vec<PolicyFile> {
-    let mut rows = String::new();
-    for (alias, command) in servers {
-        let known = candidates(command).iter().find_map(|package| starter::rows_for(package, alias));
-        rows.push('\n');
-        rows.push_str(known.unwrap_or_else(|| unknown(alias)).trim_end());
-        rows.push('\n');
-    }
+    let rows: String = servers.iter().map(|(alias, command)| rows(alias, command)).collect();
     let with_rows = |mut file: PolicyFile| {
         if file.path == CLASSES_FILE {
             file.text.push_str(&rows);
@@ -94,6 +103,27 @@ fn files(servers: &[(String, Vec<String>)]) -> Vec<PolicyFile> {
         file
     };
     starter::files().into_iter().map(with_rows).collect()
+}
+
+/// The rows of one server below a blank line; the first line names it.
+fn rows(alias: &str, command: &[String]) -> String {
+    let known = candidates(command).iter().find_map(|package| starter::rows_for(package, alias));
+    let known = known.map(|rows| rows.replacen("# ", &format!("# {alias}: "), 1));
+    format!("\n{}\n", known.unwrap_or_else(|| unknown(alias)).trim_end())
+}
+
+/// Rows for the servers that a class table says nothing of, where it began as the one that is written here. It is its
+/// owner's: it is only said what is missing.
+fn lacking(dir: &Path, servers: &[(String, Vec<String>)]) -> Option<String> {
+    let text = String::from_utf8(read_limited(&dir.join(CLASSES_FILE), CLASSES_MAX_BYTES).ok()?).ok()?;
+    let head = starter::files().into_iter().find(|file| file.path == CLASSES_FILE)?;
+    if text.lines().next() != head.text.lines().next() {
+        return None;
+    }
+    let is_new = |alias: &str| !text.contains(&format!("\"stdio:{alias}#"));
+    let new = servers.iter().filter(|(alias, _)| is_new(alias));
+    let rows: String = new.map(|(alias, command)| rows(alias, command)).collect();
+    (!rows.is_empty()).then_some(rows)
 }
 
 fn unknown(alias: &str) -> String {
@@ -113,7 +143,24 @@ fn candidates(command: &[String]) -> Vec<String> {
     let mut all: Vec<String> = std::iter::once(name(program)).chain(words).collect();
     let of_npm = name(program).strip_prefix("mcp-").map(|server| format!("{NPM_SCOPE}{server}"));
     all.extend(of_npm);
+    all.extend(
+        args.iter().filter(|arg| is_script(arg)).take(1).filter_map(|script| package_of(Path::new(script))),
+    );
     all
+}
+
+fn is_script(word: &str) -> bool {
+    Path::new(word).extension().is_some_and(|end| ["js", "mjs", "cjs"].iter().any(|known| end == *known))
+}
+
+/// The name in the nearest `package.json` above a script. A relative path starts where the client does, which is not
+/// known here.
+fn package_of(script: &Path) -> Option<String> {
+    let dirs = script.ancestors().skip(1).take(PACKAGE_DEPTH_MAX);
+    let file =
+        dirs.map(|dir| dir.join("package.json")).find(|file| script.is_absolute() && file.is_file())?;
+    let package: Value = serde_json::from_slice(&read_limited(&file, PACKAGE_MAX_BYTES).ok()?).ok()?;
+    package.get("name").and_then(Value::as_str).map(str::to_owned)
 }
 
 impl Offer {
@@ -150,6 +197,7 @@ impl Offer {
         json!({
             "dir": self.dir,
             "files": files,
+            "rows": self.rows,
             "configured": self.configured,
             "config": self.line.as_ref().map(|(path, _)| path),
             "line": self.line.as_ref().map(|(_, line)| line),
@@ -194,6 +242,39 @@ mod tests {
         // a word far behind is an argument and no package
         let text = files(&[("x".to_owned(), words("mine a b c d mcp-server-git"))]).pop().unwrap().text;
         assert!(text.contains("\n# x: its tools are not known here"), "{text}");
+    }
+
+    #[test]
+    fn a_script_is_known_by_the_package_that_it_lies_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = dir.path().join("node_modules/@modelcontextprotocol/server-filesystem");
+        std::fs::create_dir_all(package.join("dist")).unwrap();
+        let name = "{\"name\": \"@modelcontextprotocol/server-filesystem\"}";
+        std::fs::write(package.join("package.json"), name).unwrap();
+        let command = format!("node {} /srv", package.join("dist/index.js").display());
+        let text = rows("fs", &words(&command));
+        assert!(
+            text.starts_with("\n# fs: @modelcontextprotocol/server-filesystem\n")
+                && text.contains("stdio:fs#write_file"),
+            "{text}"
+        );
+        assert!(rows("fs", &words("node dist/index.js")).contains("# fs: its tools are not known"));
+    }
+
+    #[test]
+    fn rows_are_offered_for_servers_that_came_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = ("own".to_owned(), words("./server.py"));
+        for file in files(std::slice::from_ref(&first)) {
+            std::fs::write(dir.path().join(&file.path), file.text).unwrap();
+        }
+        assert_eq!(lacking(dir.path(), std::slice::from_ref(&first)), None);
+        let later = ("repo".to_owned(), words("uvx mcp-server-git"));
+        let told = lacking(dir.path(), &[first.clone(), later.clone()]).unwrap();
+        assert!(told.contains("stdio:repo#git_commit") && !told.contains("stdio:own#"), "{told}");
+        // what began otherwise is somebody's own
+        std::fs::write(dir.path().join(CLASSES_FILE), "# mine\n").unwrap();
+        assert_eq!(lacking(dir.path(), &[first, later]), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) fn read(text: &str, layout: Layout) -> Result<Vec<Entry>, String> {
         return Ok(Vec::new());
     }
     let root = parse(text)?;
-    let name = if layout == Layout::Servers { "servers" } else { "mcpServers" };
+    let name = list_of(layout);
     let mut entries = servers(text, &root, name, None)?;
     if layout == Layout::ClaudeCode {
         if root.is_ambiguous("projects") {
@@ -24,6 +24,21 @@ pub(super) fn read(text: &str, layout: Layout) -> Result<Vec<Entry>, String> {
         }
     }
     Ok(entries)
+}
+
+/// What is odd about a file without servers: a list of them that is none.
+pub(super) fn odd(text: &str, layout: Layout) -> Option<String> {
+    let root = parse(text).ok()?;
+    let Value::Object(_) = &root.value else { return Some("it is not an object".to_owned()) };
+    let name = list_of(layout);
+    match &root.member(name)?.node.value {
+        Value::Object(_) => None,
+        _ => Some(format!("its `{name}` is not an object with a server for each name")),
+    }
+}
+
+fn list_of(layout: Layout) -> &'static str {
+    if layout == Layout::Servers { "servers" } else { "mcpServers" }
 }
 
 fn servers(text: &str, node: &Node, name: &str, project: Option<&str>) -> Result<Vec<Entry>, String> {

@@ -29,6 +29,13 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, String> {
     Ok(servers.iter().map(|(name, server)| file.entry(name, server)).collect())
 }
 
+/// What is odd about a file without servers: a table of them that is none.
+pub(super) fn odd(text: &str) -> Option<String> {
+    let root = DeTable::parse(text.trim_start_matches('\u{feff}')).ok()?;
+    let servers = root.get_ref().get("mcp_servers")?.get_ref();
+    servers.as_table().is_none().then(|| "its `mcp_servers` is not a table".to_owned())
+}
+
 struct File<'a> {
     body: &'a str,
     /// Bytes before the body.

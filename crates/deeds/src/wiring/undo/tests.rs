@@ -200,7 +200,7 @@ fn our_own_configuration_is_put_back_too() {
             assert_eq!(hows(&home.undo()), [How::Edits]);
             assert_eq!(fs::read_to_string(&path).unwrap(), "log = \"info\"\n# mine\n");
         } else {
-            assert_eq!(hows(&home.undo()), [How::Exact]);
+            assert_eq!(hows(&home.undo()), [How::Removed]);
             assert!(!Path::exists(&path));
         }
     }

@@ -12,7 +12,6 @@ use super::{DecisionPart, DelegationPart, OutcomePart, PrincipalPart, RunPart, T
 use crate::answer::Fact;
 use crate::query::actions::status;
 use crate::query::assurance;
-use crate::query::chains::captured;
 use crate::record::Record;
 
 pub(super) fn principal_part(decision: &Record, checked: &Checked) -> PrincipalPart {
@@ -33,11 +32,14 @@ pub(super) fn principal_part(decision: &Record, checked: &Checked) -> PrincipalP
             Fact::recorded(source, checked.root_index()).assured(assurance).checked(checked.asked())
         },
     );
-    let registered = checked.behind.registered.as_ref().map_or_else(
+    // the key by which the principal stands behind it: a service that asks under a mandate has one of its own
+    let behind = &checked.behind;
+    let own = if behind.mandate.is_some() { &behind.mandate_key } else { &behind.registered };
+    let registered = own.as_ref().map_or_else(
         || Fact::missing("none", None),
         |registered| {
             let value = json!({"thumbprint": registered.thumbprint, "index": registered.index});
-            Fact::recorded(value, registered.index).checked(captured(checked.behind.request.is_some()))
+            Fact::recorded(value, registered.index).checked(checked.asked())
         },
     );
     PrincipalPart {
