@@ -179,17 +179,17 @@ pub(crate) enum Command {
     Did(DidArgs),
     /// List whatever may be missing from the record, or unknown in it
     ///
-    /// Acts with an unknown outcome or without one, refusals that were only counted, times in which the server could not
-    /// be reached, runs that were lost, proofs that were counted and are not recorded, clocks that were set,
+    /// Acts with an unknown outcome or without one, refusals that were only counted, times in which the server could
+    /// not be reached, runs that were lost, proofs that were counted and are not recorded, clocks that were set,
     /// definitions and client configurations that changed. What went around deeds leaves no gap.
     ///
     /// Example: deeds gaps --from 24h
     Gaps(GapsArgs),
     /// Follow a file, or any bytes, one step: which act made it, which had it, what an act had and made
     ///
-    /// Of a file or URI: every act that names it, with the version it had or made. Of a digest: the same for these bytes,
-    /// whatever they were called. Of an act: its inputs, outputs and result. It says what was withdrawn, and what was
-    /// replaced by other bytes; that is a finding, with exit code 1.
+    /// Of a file or URI: every act that names it, with the version it had or made. Of a digest: the same for these
+    /// bytes, whatever they were called. Of an act: its inputs, outputs and result. It says what was withdrawn, and
+    /// what was replaced by other bytes; that is a finding, with exit code 1.
     ///
     /// Example: deeds trace report.pdf --up
     Trace(TraceArgs),

@@ -76,8 +76,8 @@ pub(crate) fn read_link(parent: impl AsFd, name: &CStr) -> Read {
     }
 }
 
-/// The bytes of a regular file as they are now; a link is none. It may be written to meanwhile: what is told is what was
-/// read.
+/// The bytes of a regular file as they are now; a link is none. It may be written to meanwhile: what is told is what
+/// was read.
 pub(crate) fn read_file(parent: impl AsFd, name: &CStr, budget: &Budget<'_>) -> Read {
     read_opened(openat(parent, name, READING | OFlags::NOFOLLOW, Mode::empty()), budget)
 }

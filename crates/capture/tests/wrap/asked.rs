@@ -1,5 +1,7 @@
 //! What a server asks of its client: decided first, answered by the client alone, recorded before the server sees it.
 
+use std::time::Duration;
+
 use capture::limits::{HUMAN_INPUT_MAX, SERVER_OPEN_MAX};
 use capture::mcp::{REFUSED, UNAVAILABLE};
 use evidence::Digest;
@@ -21,18 +23,22 @@ fn permitting(permits: &[&'static str]) -> Wrapped {
     wrapped
 }
 
-/// Lets the server say these lines; its answer to the call comes after them. Gives what the client sees until then.
-async fn emit(wrapped: &mut Wrapped, id: i64, lines: &[&str]) -> Vec<String> {
+/// Lets the server say these lines; gives the `count` that the client sees of them. What is decided first may come
+/// after the answer to the call.
+async fn emit(wrapped: &mut Wrapped, id: i64, lines: &[&str], count: usize) -> Vec<String> {
     wrapped.call(id, "emit", &json!({ "lines": lines })).await;
     let mut seen = Vec::new();
-    loop {
+    let mut is_answered = false;
+    while !is_answered || seen.len() < count {
         let line = wrapped.line().await;
         let frame: Value = serde_json::from_str(&line).unwrap();
         if frame["id"] == id && frame.get("result").is_some() {
-            return seen;
+            is_answered = true;
+        } else {
+            seen.push(line);
         }
-        seen.push(line);
     }
+    seen
 }
 
 /// What the server has read, without the requests that made it speak.
@@ -61,16 +67,20 @@ async fn outcome(wrapped: &Wrapped, operation: &str) -> Value {
 }
 
 async fn until_read(wrapped: &mut Wrapped, count: usize) -> Vec<String> {
-    while read_by_server(wrapped).len() < count {
-        wrapped.ping().await;
-    }
+    let read = async {
+        while read_by_server(wrapped).len() < count {
+            wrapped.ping().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), read).await;
+    assert!(in_time.is_ok(), "the server has read {:#?}", read_by_server(wrapped));
     read_by_server(wrapped)
 }
 
 #[tokio::test]
 async fn what_no_rule_permits_is_refused_and_the_client_never_sees_it() {
     let mut wrapped = Wrapped::start();
-    assert_eq!(emit(&mut wrapped, 1, &[SAMPLE, ELICIT, ROOTS]).await, [] as [String; 0]);
+    assert_eq!(emit(&mut wrapped, 1, &[SAMPLE, ELICIT, ROOTS], 0).await, [] as [String; 0]);
     let refusals = until_read(&mut wrapped, 3).await;
     let mut ids = Vec::new();
     for refusal in &refusals {
@@ -119,7 +129,7 @@ async fn a_permitted_request_and_its_answer_pass_byte_for_byte_and_are_recorded(
 #[tokio::test]
 async fn the_server_sees_an_answer_only_after_its_outcome_is_enqueued() {
     let mut wrapped = permitting(&["roots/list"]);
-    emit(&mut wrapped, 1, &[ROOTS]).await;
+    emit(&mut wrapped, 1, &[ROOTS], 1).await;
     wrapped.api.set(|behaviour| behaviour.hold_enqueued = true);
     let answer = r#"{"jsonrpc":"2.0","id":"r","result":{"roots":[]}}"#;
     wrapped.send(answer).await;
@@ -133,7 +143,7 @@ async fn the_server_sees_an_answer_only_after_its_outcome_is_enqueued() {
 #[tokio::test]
 async fn what_a_person_answers_is_recorded_before_the_server_sees_it() {
     let mut wrapped = permitting(&["elicitation/create"]);
-    assert_eq!(emit(&mut wrapped, 1, &[ELICIT]).await.last().map(String::as_str), Some(ELICIT));
+    assert_eq!(emit(&mut wrapped, 1, &[ELICIT], 1).await, [ELICIT]);
     wrapped.api.set(|behaviour| behaviour.hold_observations = true);
     let answer = r#"{"jsonrpc":"2.0","id":"e1","result":{"action":"accept","content":{"name":"x"}}}"#;
     wrapped.send(answer).await;
@@ -152,11 +162,11 @@ async fn what_a_person_answers_is_recorded_before_the_server_sees_it() {
 
     // one that is long is known by its digest; one that was refused is what nobody said
     let long = json!({"action": "accept", "content": {"x": "y".repeat(HUMAN_INPUT_MAX)}});
-    emit(&mut wrapped, 2, &[ELICIT]).await;
+    emit(&mut wrapped, 2, &[ELICIT], 1).await;
     wrapped.send(&json!({"jsonrpc": "2.0", "id": "e1", "result": long}).to_string()).await;
     let said = wrapped.api.nth("human-input", 1).await;
     assert_eq!(said["payload"]["content"]["digest"], digest(&long["content"].to_string()));
-    emit(&mut wrapped, 3, &[&ELICIT.replace("e1", "e2")]).await;
+    emit(&mut wrapped, 3, &[&ELICIT.replace("e1", "e2")], 1).await;
     wrapped.send(r#"{"jsonrpc":"2.0","id":"e2","error":{"code":-1,"message":"no"}}"#).await;
     until_read(&mut wrapped, 3).await;
     assert_eq!(wrapped.api.bodies("human-input").len(), 2);
@@ -166,7 +176,7 @@ async fn what_a_person_answers_is_recorded_before_the_server_sees_it() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_recorded_is_withheld() {
     let mut wrapped = permitting(&["roots/list"]);
-    emit(&mut wrapped, 1, &[ROOTS]).await;
+    emit(&mut wrapped, 1, &[ROOTS], 1).await;
     wrapped.api.set(|behaviour| behaviour.refuse_outcomes = true);
     wrapped.send(r#"{"jsonrpc":"2.0","id":"r","result":{"roots":["secret"]}}"#).await;
     let read: Value = serde_json::from_str(&until_read(&mut wrapped, 1).await[0]).unwrap();
@@ -178,7 +188,7 @@ async fn a_client_that_answers_twice_or_unasked_is_not_heard() {
     let mut wrapped = permitting(&["roots/list"]);
     let answer = r#"{"jsonrpc":"2.0","id":"r","result":{"roots":[]}}"#;
     wrapped.send(answer).await;
-    emit(&mut wrapped, 1, &[ROOTS]).await;
+    emit(&mut wrapped, 1, &[ROOTS], 1).await;
     wrapped.send(answer).await;
     wrapped.send(answer).await;
     until_read(&mut wrapped, 1).await;
@@ -217,12 +227,12 @@ async fn a_request_taken_back_while_it_is_decided_is_never_seen() {
 #[tokio::test]
 async fn a_request_taken_back_later_is_cancelled_by_the_client_or_at_the_end() {
     let mut wrapped = permitting(&["roots/list", "sampling/createMessage"]);
-    emit(&mut wrapped, 1, &[ROOTS, SAMPLE]).await;
+    emit(&mut wrapped, 1, &[ROOTS, SAMPLE], 2).await;
     let cancels = [
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"r"}}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
     ];
-    let seen = emit(&mut wrapped, 2, &cancels).await;
+    let seen = emit(&mut wrapped, 2, &cancels, 2).await;
     assert_eq!(seen.iter().filter(|line| cancels.contains(&line.as_str())).count(), 2, "{seen:?}");
     wrapped.send(r#"{"jsonrpc":"2.0","id":"r","error":{"code":1,"message":"cancelled"}}"#).await;
     assert_eq!(outcome(&wrapped, "roots/list").await["status"], "cancelled");
@@ -234,7 +244,7 @@ async fn a_request_taken_back_later_is_cancelled_by_the_client_or_at_the_end() {
 #[tokio::test]
 async fn what_the_client_never_answers_is_unknown() {
     let mut wrapped = permitting(&["elicitation/create"]);
-    emit(&mut wrapped, 1, &[ELICIT]).await;
+    emit(&mut wrapped, 1, &[ELICIT], 1).await;
     wrapped.hang_up();
     wrapped.ended().await;
     let finish = outcome(&wrapped, "elicitation/create").await;
@@ -263,11 +273,8 @@ async fn open_requests_are_limited_and_an_id_is_open_once() {
     let line = |id: usize| ROOTS.replace("\"r\"", &format!("\"r{id}\""));
     let lines: Vec<String> = (0..SERVER_OPEN_MAX).map(line).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let mut seen = emit(&mut wrapped, 1, &lines).await.len();
-    while seen < SERVER_OPEN_MAX {
-        seen += wrapped.ping().await.len();
-    }
-    emit(&mut wrapped, 2, &[&line(3), &line(SERVER_OPEN_MAX)]).await;
+    emit(&mut wrapped, 1, &lines, SERVER_OPEN_MAX).await;
+    emit(&mut wrapped, 2, &[&line(3), &line(SERVER_OPEN_MAX)], 0).await;
     let refusals = until_read(&mut wrapped, 2).await;
     let refusals: Vec<Value> = refusals.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     // with the id of the open one, the server would take it for the answer
@@ -276,15 +283,13 @@ async fn open_requests_are_limited_and_an_id_is_open_once() {
     // an answer makes room
     wrapped.send(r#"{"jsonrpc":"2.0","id":"r3","result":{"roots":[]}}"#).await;
     until_read(&mut wrapped, 3).await;
-    let seen = emit(&mut wrapped, 3, &[&line(SERVER_OPEN_MAX)]).await;
-    let seen = if seen.is_empty() { vec![wrapped.line().await] } else { seen };
-    assert_eq!(seen, [line(SERVER_OPEN_MAX)]);
+    assert_eq!(emit(&mut wrapped, 3, &[&line(SERVER_OPEN_MAX)], 1).await, [line(SERVER_OPEN_MAX)]);
 }
 
 #[tokio::test]
 async fn no_answer_to_a_decision_is_no_permit() {
     let mut wrapped = permitting(&["roots/list"]);
-    emit(&mut wrapped, 1, &[]).await;
+    emit(&mut wrapped, 1, &[], 0).await;
     wrapped.api.set(|behaviour| behaviour.lose_begins = 1);
     emit_without_answer(&mut wrapped, ROOTS).await;
     let read = until_read(&mut wrapped, 1).await;
@@ -308,7 +313,7 @@ const PROMISE: &str =
 
 async fn promised() -> Wrapped {
     let mut wrapped = permitting(&["elicitation/create"]);
-    emit(&mut wrapped, 1, &[TASKED]).await;
+    emit(&mut wrapped, 1, &[TASKED], 1).await;
     wrapped.send(PROMISE).await;
     assert_eq!(until_read(&mut wrapped, 1).await, [PROMISE]);
     wrapped
@@ -322,13 +327,13 @@ fn about(id: u64, method: &str, task: &str) -> String {
 async fn a_task_of_the_client_ends_when_its_result_is_seen() {
     let mut wrapped = promised().await;
     let get = about(31, "tasks/get", "T1");
-    assert_eq!(emit(&mut wrapped, 2, &[&get]).await, [get]);
+    assert_eq!(emit(&mut wrapped, 2, &[&get], 1).await, [get]);
     let working = r#"{"jsonrpc":"2.0","id":31,"result":{"taskId":"T1","status":"working"}}"#;
     wrapped.send(working).await;
     assert_eq!(until_read(&mut wrapped, 2).await[1], working);
     assert_eq!(wrapped.statuses(), ["ok", "ok"], "only the calls that made the server speak have ended");
 
-    emit(&mut wrapped, 3, &[&about(32, "tasks/result", "T1")]).await;
+    emit(&mut wrapped, 3, &[&about(32, "tasks/result", "T1")], 1).await;
     let result = r#"{"jsonrpc":"2.0","id":32,"result":{"action":"accept"}}"#;
     wrapped.send(result).await;
     assert_eq!(until_read(&mut wrapped, 3).await[2], result);
@@ -345,7 +350,7 @@ async fn a_result_after_the_end_of_a_task_is_recorded_beside_it() {
     wrapped.send(done).await;
     assert_eq!(until_read(&mut wrapped, 2).await[1], done);
     assert_eq!(outcome(&wrapped, "elicitation/create").await["status"], "ok");
-    emit(&mut wrapped, 2, &[&about(32, "tasks/result", "T1")]).await;
+    emit(&mut wrapped, 2, &[&about(32, "tasks/result", "T1")], 1).await;
     let result = r#"{"jsonrpc":"2.0","id":32,"result":{"action":"decline"}}"#;
     wrapped.send(result).await;
     assert_eq!(until_read(&mut wrapped, 3).await[2], result);
@@ -357,10 +362,10 @@ async fn a_result_after_the_end_of_a_task_is_recorded_beside_it() {
 #[tokio::test]
 async fn a_cancelled_task_and_one_that_never_ends_have_their_outcomes() {
     let mut wrapped = promised().await;
-    emit(&mut wrapped, 2, &[&TASKED.replace("\"t\"", "\"u\"")]).await;
+    emit(&mut wrapped, 2, &[&TASKED.replace("\"t\"", "\"u\"")], 1).await;
     wrapped.send(&PROMISE.replace("\"t\"", "\"u\"").replace("T1", "T2")).await;
     until_read(&mut wrapped, 2).await;
-    emit(&mut wrapped, 3, &[&about(33, "tasks/cancel", "T1")]).await;
+    emit(&mut wrapped, 3, &[&about(33, "tasks/cancel", "T1")], 1).await;
     wrapped.send(r#"{"jsonrpc":"2.0","id":33,"result":{"taskId":"T1","status":"cancelled"}}"#).await;
     until_read(&mut wrapped, 3).await;
     wrapped.hang_up();
@@ -375,7 +380,8 @@ async fn a_cancelled_task_and_one_that_never_ends_have_their_outcomes() {
 #[tokio::test]
 async fn a_server_may_ask_only_about_tasks_that_were_made_of_its_requests() {
     let mut wrapped = promised().await;
-    let seen = emit(&mut wrapped, 2, &[&about(41, "tasks/get", "T9"), &about(42, "tasks/list", "T1")]).await;
+    let seen =
+        emit(&mut wrapped, 2, &[&about(41, "tasks/get", "T9"), &about(42, "tasks/list", "T1")], 0).await;
     assert_eq!(seen, [] as [String; 0]);
     let refusals = until_read(&mut wrapped, 3).await;
     let codes: Vec<Value> = refusals[1..]
@@ -388,7 +394,7 @@ async fn a_server_may_ask_only_about_tasks_that_were_made_of_its_requests() {
 #[tokio::test]
 async fn a_task_of_another_request_is_not_followed() {
     let mut wrapped = promised().await;
-    emit(&mut wrapped, 2, &[&TASKED.replace("\"t\"", "\"u\"")]).await;
+    emit(&mut wrapped, 2, &[&TASKED.replace("\"t\"", "\"u\"")], 1).await;
     let again = PROMISE.replace("\"t\"", "\"u\"");
     wrapped.send(&again).await;
     assert_eq!(until_read(&mut wrapped, 2).await[1], again);
@@ -405,7 +411,7 @@ async fn what_only_we_may_say_is_taken_out_of_both_sides() {
         format!(r#"{{"jsonrpc":"2.0","id":"r","method":"roots/list","params":{{"_meta":{{"a":1{ours}}}}}}}"#)
     };
     let asked_with = request(r#","dev.deeds/x":1"#);
-    assert_eq!(emit(&mut wrapped, 1, &[&asked_with]).await, [request("")]);
+    assert_eq!(emit(&mut wrapped, 1, &[&asked_with], 1).await, [request("")]);
     let begin = asked(&wrapped)[0].clone();
     assert_eq!(
         (&begin["frame_digest"], &begin["sent_frame_digest"]),

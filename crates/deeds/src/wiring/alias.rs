@@ -105,7 +105,7 @@ mod tests {
         let again = aliases.assign("fs", &words("files /d"), "c");
         assert_eq!(again.taken_by, Some(("fs".to_owned(), "b".to_owned())));
         let long = "n".repeat(80);
-        aliases.assign(&long, &words("a"), "b").alias;
+        aliases.assign(&long, &words("a"), "b");
         let second = aliases.assign(&long, &words("b"), "b").alias;
         assert!(second.ends_with("n-2") && check_alias(&second).is_ok(), "{second}");
     }

@@ -118,16 +118,16 @@ pub(super) fn read(text: &str, layout: Layout) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
-/// What to say of a configuration in which no server was found; nothing where one was.
-pub(super) fn remark(text: &str, layout: Layout) -> Option<String> {
+/// What to say of a configuration in which no server was found.
+pub(super) fn remark(text: &str, layout: Layout) -> String {
     if text.trim_start_matches('\u{feff}').trim().is_empty() {
-        return Some("the file is empty".to_owned());
+        return "the file is empty".to_owned();
     }
     let odd = match layout {
         Layout::ClaudeCode | Layout::McpServers | Layout::Servers => json::odd(text, layout),
         Layout::Codex => toml::odd(text),
     };
-    Some(odd.unwrap_or_else(|| "it names no server".to_owned()))
+    odd.unwrap_or_else(|| "it names no server".to_owned())
 }
 
 /// What kind of server has these members.

@@ -77,7 +77,7 @@ pub(super) fn look_at(place: &Place) -> Looked {
     };
     match read(&text, place.layout) {
         Ok(servers) => {
-            let remark = if servers.is_empty() { remark(&text, place.layout) } else { None };
+            let remark = servers.is_empty().then(|| remark(&text, place.layout));
             Looked::File(Found { real, text, servers, remark })
         }
         Err(why) => Looked::Unusable(why),

@@ -82,7 +82,8 @@ pub(super) fn unit(program: &Path) -> String {
          SystemCallArchitectures=native\n\
          SystemCallFilter=@system-service\n\
          SystemCallFilter=~@privileged @resources\n\
-         # Not set, and not to be set: PrivateUsers (it would hide who calls), ProtectProc (it would hide which process).\n\
+         # Not set, and not to be set: PrivateUsers (it would hide who calls), ProtectProc (it would hide which \
+         process).\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n",
