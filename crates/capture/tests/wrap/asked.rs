@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capture::limits::{HUMAN_INPUT_MAX, SERVER_OPEN_MAX};
+use capture::limits::{ASKING_MAX, HUMAN_INPUT_MAX, SERVER_OPEN_MAX};
 use capture::mcp::{REFUSED, UNAVAILABLE};
 use evidence::Digest;
 use serde_json::{Value, json};
@@ -284,6 +284,23 @@ async fn open_requests_are_limited_and_an_id_is_open_once() {
     wrapped.send(r#"{"jsonrpc":"2.0","id":"r3","result":{"roots":[]}}"#).await;
     until_read(&mut wrapped, 3).await;
     assert_eq!(emit(&mut wrapped, 3, &[&line(SERVER_OPEN_MAX)], 1).await, [line(SERVER_OPEN_MAX)]);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_much_leaves_room_for_its_client() {
+    let mut wrapped = permitting(&["roots/list"]);
+    emit(&mut wrapped, 1, &[], 0).await;
+    wrapped.api.set(|behaviour| behaviour.hold_begin = true);
+    let lines: Vec<String> =
+        (0..=ASKING_MAX).map(|id| ROOTS.replace("\"r\"", &format!("\"r{id}\""))).collect();
+    emit_without_answer(&mut wrapped, &lines.join("\n")).await;
+    wrapped.api.nth("begin", ASKING_MAX).await;
+    wrapped.call(2, "echo", &json!({})).await;
+    wrapped.api.nth("begin", ASKING_MAX + 1).await;
+    assert_eq!(asked(&wrapped).len(), ASKING_MAX, "one waits for its turn, and the client does not");
+    wrapped.api.set(|behaviour| behaviour.hold_begin = false);
+    wrapped.api.nth("begin", ASKING_MAX + 2).await;
+    assert_eq!(asked(&wrapped).len(), ASKING_MAX + 1);
 }
 
 #[tokio::test]
