@@ -1,7 +1,7 @@
 //! Files on this host as artifacts: their names, their digests, and what changed between two looks at them.
 //!
-//! A look ([`walk::look`]) goes through the declared paths without following any symbolic link, reads every file, and
-//! gives a [`Snapshot`]; [`changes::between`] compares two. What cannot be seen (a file that may not be read, one that
+//! A look (`walk::look`) goes through the declared paths without following any symbolic link, reads every file, and
+//! gives a `Snapshot`; `changes::between` compares two. What cannot be seen (a file that may not be read, one that
 //! vanishes, one beyond a limit) is never guessed: it has no digest, and a remark says so.
 
 pub(crate) mod changes;

@@ -204,7 +204,7 @@ impl Run {
         self.recent.get(at)
     }
 
-    /// The outcome that a further attempt at the same (see [`what`]) follows, where it may follow it: that of this
+    /// The outcome that a further attempt at the same (`what`) follows, where it may follow it: that of this
     /// decision, which left the act to be tried again.
     pub fn followed(&self, decision: u64, what: &[u8; 32]) -> Option<&Ended> {
         let attempt = self.attempt(decision).filter(|attempt| attempt.what == *what)?;
