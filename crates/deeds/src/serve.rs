@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use lineage::limits::BATCH_ENTRIES;
 use lineage::{Index, LineageError, Opener};
 use policy::PolicySet;
 use recorder::{Peer, Recorder, RecorderError};
@@ -130,6 +131,15 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
     index::drop_if_marked(&config.data).context("the index that `deeds reindex` marked cannot be removed")?;
     let path = index::path(&config.data);
     let index = Index::open(&path, recorder.reader(), opener).map_err(|error| index_error(&path, error))?;
+    // one batch at once: an index that cannot be written is found out before anybody is told to ask again later
+    match index.fold(BATCH_ENTRIES) {
+        Err(error @ (LineageError::Database { .. } | LineageError::File { .. })) => {
+            return Err(index_error(&path, error));
+        }
+        // of the log itself: answers say which entry, and the rest is served
+        Err(error) => tracing::error!(%error, "the index does not follow the log; answers stay behind"),
+        Ok(_) => {}
+    }
     Ok(Log { recorder, index: Arc::new(index), vkey })
 }
 
