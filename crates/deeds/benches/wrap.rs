@@ -16,6 +16,7 @@ mod measure;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -161,27 +162,39 @@ fn stopped_size(dir: &Path) -> u64 {
     size.unwrap_or_else(|| status.pointer("/log/size").and_then(Value::as_u64).unwrap())
 }
 
-/// What each part of the data directory takes for one event.
+/// What each part of the data directory takes for one event. Half of the events are decisions, half are outcomes.
+/// The journal is apart: its segments are made whole, and dropped once what they hold is in the other files.
 fn disk(dir: &Path, entries: u64) {
-    println!("{entries} entries");
-    let mut parts: Vec<(String, u64)> = fs::read_dir(dir.join("data"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name().display().to_string(), bytes(&entry.path())))
-        .filter(|(_, bytes)| *bytes > 0)
-        .collect();
-    parts.sort();
-    for (name, bytes) in parts {
-        println!("  {name:24} {bytes:12} bytes, {:7} for one event", bytes / entries);
+    println!("{entries} entries, file sizes (and blocks of the file system) for one event:");
+    let data = dir.join("data");
+    let (mut sum, mut blocks) = (0, 0);
+    for part in
+        ["local/log/tile/entries", "local/log/tile", "local/bodies", "local/keys", "local/checkpoints"]
+            .into_iter()
+            .chain(["index.sqlite", "index.sqlite-wal", "local/journal"])
+    {
+        let mut found = size(&data.join(part));
+        if part == "local/log/tile" {
+            // the hashes alone
+            let entries = size(&data.join("local/log/tile/entries"));
+            found = (found.0 - entries.0, found.1 - entries.1);
+        }
+        println!("  {part:24} {:7} ({})", found.0 / entries, found.1 / entries);
+        if !matches!(part, "local/journal" | "index.sqlite-wal") {
+            (sum, blocks) = (sum + found.0, blocks + found.1);
+        }
     }
+    println!("  {:24} {:7} ({})", "all that stays", sum / entries, blocks / entries);
 }
 
-fn bytes(path: &Path) -> u64 {
-    let found = fs::symlink_metadata(path).unwrap();
-    if found.is_dir() {
-        return fs::read_dir(path).unwrap().map(|entry| bytes(&entry.unwrap().path())).sum();
+/// Bytes of a file, or of all files below a directory: their lengths, and what the file system gave them.
+fn size(path: &Path) -> (u64, u64) {
+    let Ok(found) = fs::symlink_metadata(path) else { return (0, 0) };
+    if !found.is_dir() {
+        return (found.len(), found.blocks() * 512);
     }
-    if found.is_file() { found.len() } else { 0 }
+    let below = fs::read_dir(path).unwrap().map(|entry| size(&entry.unwrap().path()));
+    below.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 /// The device: writes of 4 KiB, each synced.
