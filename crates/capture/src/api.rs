@@ -85,6 +85,9 @@ pub struct Hello {
     /// What the policy compiler warned about.
     #[serde(default)]
     pub policy_warnings: Vec<String>,
+    /// The policy directory that this server was started with, where it was with one.
+    #[serde(default)]
+    pub policy_at_start: Option<String>,
 }
 
 /// Which policy is active.

@@ -27,11 +27,11 @@ pub use lines::{Enqueued, Lease};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// No connection: the request was certainly not sent.
-    #[error("the deeds server at `{socket}` cannot be reached: {why}; start it with `deeds serve`")]
+    #[error("the deeds server at `{socket}` cannot be reached: {why}")]
     Unreachable {
         /// Path of the socket.
         socket: String,
-        /// What the operating system said.
+        /// What the operating system said, or why no server could be started, and what to do.
         why: String,
     },
     /// The connection broke or the answer did not come in time: the request may have been carried out.
@@ -67,9 +67,10 @@ impl ClientError {
         }
     }
 
-    /// What went wrong, without a word on whether a request arrived: for where none was sent.
+    /// What went wrong, without a word on whether a request arrived, or where to: for where none was sent.
     pub(crate) fn without_doubt(&self) -> String {
         match self {
+            Self::Unreachable { why, .. } => why.clone(),
             Self::Lost(why) => format!("the connection was lost: {why}"),
             other => other.to_string(),
         }

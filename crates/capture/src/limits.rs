@@ -39,7 +39,8 @@ pub const SERVER_OPEN_MAX: usize = 64;
 /// Most requests of a wrapped server whose decisions are asked for at one time: fewer than [`DECIDING_MAX`], so that
 /// a server that asks for much leaves room for its client.
 pub const ASKING_MAX: usize = 8;
-/// Most requests to the client in one `input_required` result.
+/// Most requests to the client in one `input_required` result, most that await an answer for one task, and most
+/// answers in one request.
 pub const INPUT_REQUESTS_MAX: usize = 64;
 /// Longest name of such a request.
 pub const INPUT_KEY_MAX: usize = 1_024;
@@ -85,6 +86,8 @@ pub const PACKAGE_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
 pub const PACKAGE_DEPTH_MAX: usize = 32;
 /// Largest file that describes a package.
 pub const PACKAGE_MANIFEST_MAX: u64 = 4 * 1_024 * 1_024;
+/// How long the client's messages wait for room in the queue to a server that reads nothing, once until it reads again.
+pub const DEAF_WAIT: Duration = Duration::from_secs(30);
 /// A part of a frame that gets no further byte for this long is recorded.
 pub const FRAME_SILENCE: Duration = Duration::from_secs(30);
 /// Most frame digests that go into the digest of a gap; more are only counted.

@@ -183,9 +183,11 @@ impl Run {
         self.link.send_replace(link);
     }
 
-    /// The error of requests while the lease is lost.
-    pub(crate) fn unreachable(&self, lost: &ClientError) -> ClientError {
-        ClientError::Unreachable { socket: self.socket.clone(), why: lost.without_doubt() }
+    /// The error of requests while the lease is lost. Of several lines the first says what is wrong; the others are
+    /// for whoever keeps the server, and not for the client.
+    pub(crate) fn unreachable(&self, why: &str) -> ClientError {
+        let why = why.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+        ClientError::Unreachable { socket: self.socket.clone(), why }
     }
 
     /// The server; while it is away, as soon as it is back, if that is within [`RECONNECT_WAIT`].
@@ -209,7 +211,7 @@ impl Run {
         error: ClientError,
     ) -> Result<Client, ClientError> {
         if self.given_up.load(Ordering::Relaxed) {
-            return Err(error);
+            return Err(self.why_away().unwrap_or(error));
         }
         let back = async {
             let _ = seen.changed().await;
@@ -217,7 +219,7 @@ impl Run {
         };
         timeout(RECONNECT_WAIT, back).await.unwrap_or_else(|_| {
             self.given_up.store(true, Ordering::Relaxed);
-            Err(error)
+            Err(self.why_away().unwrap_or(error))
         })
     }
 
@@ -239,7 +241,12 @@ impl Run {
     }
 
     fn is_away(&self) -> bool {
-        matches!(&*self.link.borrow(), Link::Down(_))
+        self.why_away().is_some()
+    }
+
+    /// Why the lease is not back, as the last try to take it again found out.
+    fn why_away(&self) -> Option<ClientError> {
+        if let Link::Down(why) = &*self.link.borrow() { Some(why.clone()) } else { None }
     }
 
     /// The server, if it can be asked now.

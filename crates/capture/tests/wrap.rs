@@ -13,6 +13,7 @@ mod wrap {
     mod calls;
     mod client;
     mod definitions;
+    mod disguised;
     mod ends;
     mod files;
     mod frames;

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use evidence::{Entry, Kind};
 use measure::{Times, time};
 use serde_json::{Value, json};
 
@@ -185,6 +186,38 @@ fn disk(dir: &Path, entries: u64) {
         }
     }
     println!("  {:24} {:7} ({})", "all that stays", sum / entries, blocks / entries);
+    kinds(&data.join("local"));
+}
+
+/// Entry and sealed body of one decision and of one outcome, of those in full bundles.
+fn kinds(log: &Path) {
+    let mut sizes = Vec::new();
+    for bundle in 0..1_000 {
+        let entries = fs::read(log.join(format!("log/tile/entries/{bundle:03}")));
+        let bodies = fs::read(log.join(format!("bodies/{bundle:03}")));
+        let (Ok(entries), Ok(bodies)) = (entries, bodies) else { break };
+        let (mut entries, mut bodies) = (entries.as_slice(), bodies.as_slice());
+        while !entries.is_empty() {
+            let (entry, body) = (prefixed(&mut entries, 2), prefixed(&mut bodies, 4));
+            sizes.push((Entry::decode(entry).unwrap().kind, entry.len(), body.len()));
+        }
+    }
+    for kind in [Kind::Decided, Kind::Finished] {
+        let of_kind = || sizes.iter().filter(|(code, ..)| *code == u64::from(kind.code()));
+        let count = of_kind().count().max(1);
+        let entry = of_kind().map(|(_, entry, _)| entry).sum::<usize>() / count;
+        let body = of_kind().map(|(.., body)| body).sum::<usize>() / count;
+        println!("  one {:20} {entry:7} its entry, {body} its body, of {count}", kind.name());
+    }
+}
+
+/// What stands behind a length of this many bytes.
+fn prefixed<'a>(bytes: &mut &'a [u8], width: usize) -> &'a [u8] {
+    let (length, rest) = bytes.split_at(width);
+    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let (value, rest) = rest.split_at(length);
+    *bytes = rest;
+    value
 }
 
 /// Bytes of a file, or of all files below a directory: their lengths, and what the file system gave them.

@@ -3,6 +3,9 @@
 //! What comes out is the tools object of a delegation (format §6). Short forms say texts; what they cannot say is
 //! written as JSON. Whether the limits make sense is checked where every tools object is.
 
+mod empty;
+mod unknown;
+
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -32,16 +35,19 @@ pub(crate) fn scope(args: &ToolsArgs) -> anyhow::Result<Option<Scope>> {
             "`--tool {uri}` is given twice; put its limits after one"
         );
     }
-    Scope::parse(&Value::Object(tools))
-        .map(Some)
-        .context("cannot use the tools given with `--tool` and `--arg`")
+    let wrong = "cannot use the tools given with `--tool` and `--arg`";
+    let scope = Scope::parse(&Value::Object(tools)).context(wrong)?;
+    empty::check(&scope).context(wrong)?;
+    Ok(Some(scope))
 }
 
 /// The tools object in a file.
 pub(crate) fn read_scope(path: &Path) -> anyhow::Result<Scope> {
     let wrong = || format!("cannot use the scope in `{}`", path.display());
     let value = evidence::json::parse(&read_limited(path, SCOPE_MAX_BYTES)?).with_context(wrong)?;
-    Scope::parse(&value).with_context(wrong)
+    let scope = Scope::parse(&value).with_context(wrong)?;
+    empty::check(&scope).with_context(wrong)?;
+    Ok(scope)
 }
 
 /// Answers show tools of wrapped servers without `stdio:`; so they may be typed.
@@ -90,16 +96,19 @@ fn constraint(form: &str) -> anyhow::Result<Value> {
         return Ok(json!({"constraint_type": "wildcard"}));
     }
     let Some((kind, rest)) = form.split_once(':') else { return Ok(exact(form)) };
-    let list = || rest.split(',').collect::<Vec<_>>();
+    let list = || list(kind, rest);
     Ok(match kind {
         "exact" => exact(rest),
-        "prefix" => json!({"constraint_type": kind, "prefix": rest}),
+        "prefix" => {
+            ensure!(!rest.is_empty(), "an empty prefix limits nothing; write `*` if any value may be given");
+            json!({"constraint_type": kind, "prefix": rest})
+        }
         "path_under" => json!({"constraint_type": kind, "path": rest}),
-        "host_in" => json!({"constraint_type": kind, "hosts": list()}),
-        "one_of" => json!({"constraint_type": kind, "values": list()}),
-        "not_one_of" => json!({"constraint_type": kind, "excluded": list()}),
-        "contains" => json!({"constraint_type": kind, "required": list()}),
-        "subset" => json!({"constraint_type": kind, "allowed": list()}),
+        "host_in" => json!({"constraint_type": kind, "hosts": list()?}),
+        "one_of" => json!({"constraint_type": kind, "values": list()?}),
+        "not_one_of" => json!({"constraint_type": kind, "excluded": list()?}),
+        "contains" => json!({"constraint_type": kind, "required": list()?}),
+        "subset" => json!({"constraint_type": kind, "allowed": list()?}),
         "range" => bounds(kind, rest, |bound| {
             let number: i64 =
                 bound.parse().ok().with_context(|| format!("`{bound}` is not a whole number"))?;
@@ -109,9 +118,22 @@ fn constraint(form: &str) -> anyhow::Result<Value> {
         "all" | "any" | "wildcard" => {
             bail!("`{kind}` has no short form like this; write it as JSON: {{\"constraint_type\":…}}")
         }
-        // a text that happens to have a colon in it
-        _ => exact(form),
+        // a text that happens to have a colon in it, or a kind that is none
+        _ => {
+            unknown::check(kind, rest)?;
+            exact(form)
+        }
     })
+}
+
+/// `a,b`. A text that is empty is rather a slip than a value.
+fn list<'a>(kind: &str, text: &'a str) -> anyhow::Result<Vec<&'a str>> {
+    let values: Vec<&str> = text.split(',').collect();
+    ensure!(
+        values.iter().all(|value| !value.is_empty()),
+        "`{kind}:` is followed by values with one comma between each; an empty text as a value is written as JSON"
+    );
+    Ok(values)
 }
 
 fn exact(text: &str) -> Value {
@@ -149,7 +171,10 @@ mod tests {
     fn every_short_form_says_one_constraint() {
         assert_eq!(of("T-1"), json!({"constraint_type": "exact", "value": "T-1"}));
         assert_eq!(of("exact:T:1"), json!({"constraint_type": "exact", "value": "T:1"}));
-        assert_eq!(of("a:b"), json!({"constraint_type": "exact", "value": "a:b"}));
+        for text in ["a:b", "C:\\data", "12:30", "2026-11-03T02:00:00Z", "https://crm.example/a", ":x"] {
+            assert_eq!(of(text), json!({"constraint_type": "exact", "value": text}));
+        }
+        assert_eq!(of("exact:under:/srv"), json!({"constraint_type": "exact", "value": "under:/srv"}));
         assert_eq!(of("prefix:ws-"), json!({"constraint_type": "prefix", "prefix": "ws-"}));
         assert_eq!(of("path_under:/srv/data"), json!({"constraint_type": "path_under", "path": "/srv/data"}));
         assert_eq!(of("host_in:a.b,*.c"), json!({"constraint_type": "host_in", "hosts": ["a.b", "*.c"]}));
@@ -192,6 +217,13 @@ mod tests {
             ("n={\"a\":1}", "constraint_type"),
             ("n={", "JSON"),
             ("n=all:x", "as JSON"),
+            ("n=prefix:", "write `*`"),
+            ("n=one_of:", "one comma between"),
+            ("n=subset:a,,b", "one comma between"),
+            ("n=not_one_of:a,", "one comma between"),
+            ("path=under:/srv", "did you mean `path_under:`?"),
+            ("path=under:/srv", "`exact:under:/srv`"),
+            ("n=prefx:ws-", "did you mean `prefix:`?"),
         ] {
             let error = format!("{:#}", limit(wrong).unwrap_err());
             assert!(error.contains(says), "{wrong}: {error}");
@@ -213,6 +245,9 @@ mod tests {
         assert!(twice.contains("twice"), "{twice}");
         assert!(typed(&[("edr#a", &["n=1", "n=2"])]).unwrap_err().to_string().contains("two limits"));
         assert!(typed(&[("edr", &[])]).is_err());
+        let nobody = format!("{:#}", typed(&[("edr#a", &["n=range:9..1"])]).unwrap_err());
+        assert!(nobody.contains("`n`") && nobody.contains("no value fits"), "{nobody}");
+        assert!(typed(&[("edr#a", &["n=range:9..9"])]).is_ok());
     }
 
     #[test]
@@ -224,5 +259,9 @@ mod tests {
         assert_eq!(scope(&args).unwrap().unwrap().tools().collect::<Vec<_>>(), ["stdio:edr#a"]);
         std::fs::write(&path, r#"{"stdio:edr#a":{},"stdio:edr#a":{}}"#).unwrap();
         assert!(format!("{:#}", scope(&args).unwrap_err()).contains("scope.json"));
+        std::fs::write(&path, r#"{"stdio:edr#a":{"n":{"constraint_type":"range","min":2,"max":1}}}"#)
+            .unwrap();
+        let nobody = format!("{:#}", scope(&args).unwrap_err());
+        assert!(nobody.contains("scope.json") && nobody.contains("no value fits"), "{nobody}");
     }
 }

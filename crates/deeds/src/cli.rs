@@ -44,19 +44,21 @@ answers come with proof that can be checked years later, without the server that
 
 const AFTER_LONG: &str = "\
 First steps:
-  deeds demo                   see everything once, in a temporary directory
-  deeds init                   find your MCP clients, and show how their servers would be wrapped
-  deeds wrap -- npx -y NAME    put this where your MCP client names the command of a server
-  deeds run -- ./deploy.sh     run a command of a pipeline through it
-  deeds did                    what was done, allowed and refused
-  deeds authority @42          who stands behind entry 42 of the log
-  deeds delegate …             give an agent a part of your authority, for a while
+  deeds demo                 see everything once, in a temporary directory
+  deeds init                 find your MCP clients; shows what it would change
+  deeds wrap -- npx -y NAME  put this where your client names a server's command
+  deeds run -- ./deploy.sh   run a command of a pipeline through it
+  deeds did                  what was done, allowed and refused
+  deeds authority @42        who stands behind entry 42 of the log
+  deeds delegate …           give an agent a part of your authority, for a while
 
-Entries of the log are named by position: @42. Settings come from three places, the later wins:
-the file $XDG_CONFIG_HOME/deeds/config.toml, the variables DEEDS_DATA, DEEDS_SOCKET,
-DEEDS_POLICY, DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_LOG and DEEDS_RUN, and flags.
+Entries of the log are named by position: @42. Settings come from three places,
+the later wins: the file $XDG_CONFIG_HOME/deeds/config.toml (or that of
+--config or DEEDS_CONFIG), the variables DEEDS_DATA, DEEDS_SOCKET, DEEDS_POLICY,
+DEEDS_PRINCIPAL, DEEDS_DELEGATION, DEEDS_LOG and DEEDS_RUN, and flags.
 
-Exit code: 0 all is well, 1 there is a finding, 2 the command could not do its work.";
+Exit code: 0 all is well, 1 there is a finding, 2 the command could not do its
+work. `deeds wrap` and `deeds run` end with the code of what they started.";
 
 /// What was asked for.
 #[derive(Debug, Parser)]
@@ -113,7 +115,9 @@ pub(crate) enum Command {
     Install(InstallArgs),
     /// Print a completion script for a shell
     ///
-    /// Example: deeds completions bash > ~/.local/share/bash-completion/completions/deeds
+    /// For this shell alone, or written to where your shell looks for such scripts.
+    ///
+    /// Example: source <(deeds completions bash)
     Completions(CompletionsArgs),
     /// Print the manual page of a command, or write those of all
     ///
@@ -123,8 +127,9 @@ pub(crate) enum Command {
     Man(ManArgs),
     /// Run the server that decides and keeps the log
     ///
-    /// One server per data directory. It listens on a Unix socket in that directory, for your user alone. The
-    /// other commands start it when they need it, so that you seldom have to.
+    /// One server per data directory. It listens on a Unix socket in that directory, for your user alone, unless the
+    /// configuration names another `socket` or more `peers`. The other commands start it when they need it, so that
+    /// you seldom have to.
     ///
     /// Example: deeds serve --policy ./policy
     Serve(ServeArgs),
@@ -138,8 +143,8 @@ pub(crate) enum Command {
     /// Put deeds between an MCP client and a server
     ///
     /// Use it wherever a client names the command of a stdio MCP server. Frames pass byte for byte. Every tool
-    /// call is decided and its decision is on disk before the server sees it. A refused call gets an answer that
-    /// names the reason and the log entry.
+    /// call (and whatever else of MCP does or reads something) is decided, and its decision is on disk before the
+    /// server sees it. A refused call gets an answer that names the reason and the log entry.
     ///
     /// On whose authority the client acts is said by a delegation file (`--delegation`), or by a principal's key
     /// (`--principal`); without either the user id of this process vouches, and answers say so.
@@ -160,11 +165,11 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// List runs: which client used which server, when, on whose authority
     ///
-    /// A run is one execution of a wrapped server. Runs of one client belong to one task.
+    /// A run is one execution of a wrapped server or of a command. Runs of one client belong to one task.
     ///
     /// Example: deeds runs --limit 5
     Runs(RunsArgs),
-    /// List tasks: who worked for whom, for how long, how much of it was refused or is unknown
+    /// List tasks: who worked for whom, for how long, how much of it was denied or is unknown
     ///
     /// A task is all work under delegations of one root: the runs of one client, with those of its sub-agents.
     ///
@@ -189,7 +194,8 @@ pub(crate) enum Command {
     ///
     /// Of a file or URI: every act that names it, with the version it had or made. Of a digest: the same for these
     /// bytes, whatever they were called. Of an act: its inputs, outputs and result. It says what was withdrawn, and
-    /// what was replaced by other bytes; that is a finding, with exit code 1.
+    /// what was replaced by other bytes; that is a finding, with exit code 1. A file is read once more: whether it has
+    /// the bytes that are last recorded of it, here and now.
     ///
     /// Example: deeds trace report.pdf --up
     Trace(TraceArgs),
@@ -202,9 +208,11 @@ pub(crate) enum Command {
     Withdraw(WithdrawArgs),
     /// Show what is known of each server: what it is and offers, since when, what changed
     ///
-    /// `--pin` prints rows for the class table of a policy, so that a change denies from then on.
+    /// `--pin` prints rows for the class table of a policy, so that a change denies from then on. With `--into` the
+    /// digests are put into the rows that the table has already, and rows below it for what has none; all else in it
+    /// stays. A table takes one row for a tool, so printed rows are for what it says nothing of.
     ///
-    /// Example: deeds definitions fs --pin >> policy/classes.toml
+    /// Example: deeds definitions fs --pin --into policy
     Definitions(DefinitionsArgs),
     /// Show under whose authority an action was taken, and whether it was allowed
     ///
@@ -223,7 +231,7 @@ pub(crate) enum Command {
     ///
     /// Example: deeds delegate --as ciso.key --new-key --agent containment-agent --tool stdio:edr#isolate_host --arg
     /// host=prefix:ws- --ttl 15m -o containment.delegation
-    #[command(after_long_help = tools::LIMITS)]
+    #[command(after_help = tools::LIMITS)]
     Delegate(DelegateArgs),
     /// Sign a standing authority, from which services get short delegations
     ///
@@ -232,7 +240,7 @@ pub(crate) enum Command {
     ///
     /// Example: deeds mandate --as ciso.key --for ir-playbook --tool stdio:edr#isolate_host --arg host=prefix:ws-
     /// --purpose "contain infected hosts" --root-ttl 15m --ttl 30d
-    #[command(after_long_help = tools::LIMITS)]
+    #[command(after_help = tools::LIMITS)]
     Mandate(MandateArgs),
     /// Take authority away, for good
     ///
@@ -317,11 +325,11 @@ pub(crate) enum Command {
     ///
     /// Example: deeds reindex
     Reindex,
-    /// See it work: an incident playbook in a temporary directory
+    /// See it work: a story, played in a temporary directory
     ///
-    /// Starts a server of its own, lets an agent isolate hosts through it, tries what is forbidden, kills a tool in
-    /// the middle of a call, then asks under whose authority it all happened, proves it, and tampers with the
-    /// proof. Nothing outside the temporary directory is touched.
+    /// One of five. The one without `--story` starts a server of its own, lets an agent isolate hosts through it, tries
+    /// what is forbidden, kills a tool in the middle of a call, then asks under whose authority it all happened, proves
+    /// it, and tampers with the proof. Nothing outside the temporary directory is touched.
     ///
     /// Example: deeds demo --keep
     Demo(DemoArgs),

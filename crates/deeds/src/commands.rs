@@ -3,6 +3,7 @@
 mod acting;
 pub(crate) mod allowed;
 pub(crate) mod authority;
+mod class_table;
 pub(crate) mod completions;
 pub(crate) mod definitions;
 pub(crate) mod delegate;

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
+use crate::environment::Environment;
 
 /// How long a started server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -24,8 +25,12 @@ const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// How often a server that somebody stopped while it started is started again.
 const STARTS_MAX: u32 = 3;
-/// How much of the server's log an error shows, bytes.
-const LOG_TAIL_BYTES: u64 = 2_000;
+/// How much of the server's log is looked through for why it did not start, bytes.
+const LOG_TAIL_BYTES: u64 = 32_000;
+/// Lines of it that an error shows.
+const LOG_LINES_SHOWN: usize = 12;
+/// How the line of a log begins in which a server says why it ends.
+const SAYS_WHY: &str = "error: ";
 
 /// A server of the right version.
 #[derive(Debug)]
@@ -139,7 +144,7 @@ async fn start(config: &Config) -> anyhow::Result<Server> {
         }
         if !starter.step()? || Instant::now() >= deadline {
             let said = tail(&log, starter.log_start);
-            bail!("the server for `{data}` did not start; its log `{}` ends with:\n{said}", log.display());
+            bail!("the server for `{data}` did not start{}", why(&said, &log));
         }
         sleep(pause).await;
         pause = PAUSE_MAX.min(pause * 2);
@@ -183,6 +188,29 @@ impl Starter<'_> {
     }
 }
 
+/// Variables that a server gets: where things are, and how it should report. Nothing that could hold a secret, or that
+/// decides which code it loads.
+const SERVER_VARIABLES: [&str; 18] = [
+    "CLAUDE_CONFIG_DIR",
+    "CODEX_HOME",
+    "DEEDS_CONFIG",
+    "DEEDS_DATA",
+    "DEEDS_LOG",
+    "DEEDS_POLICY",
+    "DEEDS_SOCKET",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LOGNAME",
+    "PATH",
+    "RUST_BACKTRACE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+];
+
 /// Starts `deeds serve` in the background: own session, no terminal, nothing inherited but the log file. It is
 /// not killed when its starter ends.
 fn spawn(config: &Config) -> anyhow::Result<Child> {
@@ -196,8 +224,8 @@ fn spawn(config: &Config) -> anyhow::Result<Child> {
     if let Some(policy) = &config.policy {
         command.arg("--policy").arg(policy);
     }
-    // the token of one job is nothing for a server that outlives it
-    command.env_remove(crate::config::DEEDS_OIDC_TOKEN);
+    // A server outlives the job or the client that starts it, and what they were told in confidence is nothing for it.
+    command.env_clear().envs(Environment::read().only(&SERVER_VARIABLES).iter());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
     command.spawn().with_context(|| format!("cannot start `{} serve`", program.display()))
 }
@@ -241,6 +269,27 @@ fn tail(path: &Path, from: u64) -> String {
         Ok(text) => crate::render::text::lines(&text),
         Err(error) => format!("(it cannot be read: {error})"),
     }
+}
+
+/// Why a server did not start, from what its log says. The first line tells what is wrong, and quotes nothing of a
+/// policy or a configuration: agents are told it. Whatever may do so is below it.
+fn why(said: &str, log: &Path) -> String {
+    let log = log.display();
+    let lines: Vec<&str> = said.lines().collect();
+    let last = lines.iter().rposition(|line| line.starts_with(SAYS_WHY)).and_then(|at| lines.get(at..));
+    let Some([error, below @ ..]) = last else {
+        let end = lines.get(lines.len().saturating_sub(LOG_LINES_SHOWN)..).unwrap_or_default();
+        return format!("; its log `{log}` ends with:\n{}", end.join("\n"));
+    };
+    let error = error.trim_start_matches(SAYS_WHY).trim_end_matches(':');
+    let mut text = format!(": {error}; its log is `{log}`");
+    for line in below.iter().take(LOG_LINES_SHOWN) {
+        text.extend(["\n", line]);
+    }
+    if below.len() > LOG_LINES_SHOWN {
+        text.push_str("\n  …");
+    }
+    text
 }
 
 /// Waits until a condition holds, looking ever more seldom; false when it did not hold in time.

@@ -77,16 +77,31 @@ impl DelegationFile {
         Ok(Self { chain, key, handoff })
     }
 
-    /// Writes the file so that after a crash there is the old one or the new one. It replaces another delegation
-    /// file, and nothing else.
-    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let name = path.display();
-        if path.exists() && Self::read(path).is_err() {
-            bail!("`{name}` exists and is no delegation file; choose another name with `-o FILE`");
+    /// What is where a file is to be written, if anything: a delegation file, for nothing else is ever replaced.
+    pub(crate) fn there(path: &Path) -> anyhow::Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
         }
-        let bytes = Zeroizing::new(self.encode());
-        files::write_whole(path, &bytes, PRIVATE, Existing::Replace)
-            .with_context(|| format!("cannot write `{name}`"))
+        let Ok(file) = Self::read(path) else {
+            bail!("`{}` exists and is no delegation file; choose another name with `-o FILE`", path.display())
+        };
+        Ok(Some(file))
+    }
+
+    /// Writes the file, in the place of another delegation file if there is one: after a crash there is the old one
+    /// or the new one.
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        Self::there(path)?;
+        self.put(path, Existing::Replace).with_context(|| format!("cannot write `{}`", path.display()))
+    }
+
+    /// Writes a file that is not there yet, whole or not at all.
+    pub(crate) fn create(&self, path: &Path) -> anyhow::Result<()> {
+        self.put(path, Existing::Refuse).with_context(|| format!("cannot write `{}`", path.display()))
+    }
+
+    fn put(&self, path: &Path, existing: Existing) -> std::io::Result<()> {
+        files::write_whole(path, &Zeroizing::new(self.encode()), PRIVATE, existing)
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -192,6 +207,10 @@ mod tests {
         let read = DelegationFile::read(&path).unwrap();
         assert_eq!((read.chain, read.handoff), (file().chain, file().handoff));
         assert_eq!(read.key.unwrap().to_bytes(), [7; 32]);
+        // nothing takes its place unasked
+        let again = format!("{:#}", file().create(&path).unwrap_err());
+        assert!(again.contains("bot.delegation") && again.contains("exists"), "{again}");
+        assert_eq!(DelegationFile::there(&path).unwrap().unwrap().chain, file().chain);
         // a renewal takes its place, and asks for no key where the holder has it
         let renewed = DelegationFile { key: None, handoff: None, chain: vec!["g.h.i".into()] };
         renewed.write(&path).unwrap();
@@ -206,8 +225,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notes");
         fs::write(&path, "mine").unwrap();
+        assert!(DelegationFile::there(&path).unwrap_err().to_string().contains("no delegation file"));
         assert!(file().write(&path).unwrap_err().to_string().contains("no delegation file"));
+        assert!(file().create(&path).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"mine");
+        assert!(DelegationFile::there(&dir.path().join("free")).unwrap().is_none());
     }
 
     #[test]

@@ -103,7 +103,9 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     // What needs no server needs no data directory either.
     match &cli.command {
         Command::Verify(args) => return commands::verify::run(args, output),
-        Command::Policy(cli::PolicyCommand::Check(args)) => return commands::policy::check(args, output),
+        Command::Policy(cli::PolicyCommand::Check(cli::PolicyDirArgs { dir: Some(dir) })) => {
+            return commands::policy::check(dir, output);
+        }
         Command::Player(player) => return demo::player::run(player),
         Command::Demo(args) => return block_on(demo::run(args, output)),
         Command::Completions(args) => return commands::completions::run(args),

@@ -12,6 +12,10 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Longest name of a principal or agent, bytes.
 const WHO_MAX_BYTES: usize = 256;
+/// Hex digits of a SHA-256.
+const SHA256_DIGITS: usize = 64;
+/// Hex digits of an id that git gives.
+const GIT_DIGITS: usize = 40;
 /// Longest number in a relative time.
 const AGO_DIGITS_MAX: usize = 6;
 
@@ -137,19 +141,38 @@ pub(crate) enum Traced {
 
 impl Traced {
     /// As the API takes it: of a file its URI. Links on the way to it are followed, it is not followed itself, so that
-    /// a link and what it points to have each their own name.
-    pub(crate) fn asked(&self, working: &Path) -> String {
+    /// a link and what it points to have each their own name. A word of 64 hex digits that no file here is called by is
+    /// a digest, as other tools print it; one of 40, which git would print, is refused.
+    pub(crate) fn asked(&self, working: &Path) -> Result<String, String> {
         let path = match self {
-            Self::Asked(text) => return text.clone(),
+            Self::Asked(text) => return Ok(text.clone()),
             Self::Path(path) => working.join(path),
         };
+        let bare = self.bare_hex().filter(|_| path.symlink_metadata().is_err());
+        match bare.map(|hex| (hex, hex.len())) {
+            Some((hex, SHA256_DIGITS)) => return Ok(format!("sha256:{}", hex.to_ascii_lowercase())),
+            Some((hex, GIT_DIGITS)) => {
+                return Err(format!(
+                    "no file is called `{hex}`, and git's ids are not recorded: ask by the file, or by the SHA-256 of its \
+                     bytes (`sha256sum FILE`), written `sha256:<64 hex digits>`; a file of this name that is gone is \
+                     `./{hex}`"
+                ));
+            }
+            _ => {}
+        }
         let named = match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => parent.canonicalize().map(|parent| parent.join(name)),
             // `..` and the like: a directory
             _ => path.canonicalize(),
         };
         let named = named.unwrap_or_else(|_| plain(&path));
-        lineage::file_uri(named.as_os_str().as_bytes())
+        Ok(lineage::file_uri(named.as_os_str().as_bytes()))
+    }
+
+    /// A path that is nothing but hex digits.
+    fn bare_hex(&self) -> Option<&str> {
+        let Self::Path(path) = self else { return None };
+        path.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))
     }
 }
 
@@ -197,18 +220,17 @@ impl FromStr for Traced {
     }
 }
 
-/// A tool as tables show it or as it is: the scheme may be left out, `fs#*` is every tool of a server.
+/// A tool as tables show it or as it is: the scheme may be left out, `fs#*` is every tool of a server. A name alone is
+/// that of a tool or of a server; which, the log knows.
 pub(crate) fn tool(text: &str) -> Result<String, String> {
-    let (server, _) = text
-        .split_once('#')
-        .filter(|(server, tool)| !server.is_empty() && !tool.is_empty())
-        .ok_or_else(|| {
-            format!(
-                "`{}` is no tool: write it like `fs#read_file`, or `fs#*` for all of a server",
-                shown(text)
-            )
-        })?;
-    Ok(if server.contains(':') { text.to_owned() } else { format!("stdio:{text}") })
+    let (server, tool) = text.split_once('#').unwrap_or((text, text));
+    if server.is_empty() || tool.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!(
+            "`{}` is no tool: write it like `fs#read_file` or `read_file`, or `fs#*` for all of a server",
+            shown(text)
+        ));
+    }
+    Ok(if server.contains(':') || !text.contains('#') { text.to_owned() } else { format!("stdio:{text}") })
 }
 
 /// A server as tables show it or as it is: the scheme may be left out.
@@ -436,7 +458,7 @@ mod tests {
         std::fs::create_dir(real.join("d")).unwrap();
         std::os::unix::fs::symlink("d", real.join("link")).unwrap();
         std::os::unix::fs::symlink("nothing", real.join("d/f")).unwrap();
-        let asked = |text: &str| text.parse::<Traced>().unwrap().asked(&real);
+        let asked = |text: &str| text.parse::<Traced>().unwrap().asked(&real).unwrap();
         let uri = |rest: &str| format!("file://{}{rest}", real.display());
         for text in ["d/f", "link/f", "./d/../d/f", "d/./f"] {
             assert_eq!(asked(text), uri("/d/f"), "{text}");
@@ -448,12 +470,37 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_digest_is_one_where_no_file_is_called_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        let (sha, git) = ("aB".repeat(32), "0f".repeat(20));
+        let asked = |text: &str| text.parse::<Traced>().unwrap().asked(&real);
+        assert_eq!(asked(&sha), Ok(format!("sha256:{}", "ab".repeat(32))));
+        let error = asked(&git).unwrap_err();
+        assert!(error.contains("git's ids are not recorded") && error.contains("sha256sum"), "{error}");
+        let file = |name: &str| Ok(format!("file://{}/{name}", real.display()));
+        // a file that is gone
+        assert_eq!(asked(&format!("./{sha}")), file(&sha));
+        assert_eq!(asked(&format!("./{git}")), file(&git));
+        for (n, other) in
+            ["abc", &sha[1..], &git[1..], &format!("{sha}0"), &"x".repeat(64)].iter().enumerate()
+        {
+            assert_eq!(asked(other), file(other), "{n}");
+        }
+        for name in [&sha, &git] {
+            std::fs::write(real.join(name), "x").unwrap();
+            assert_eq!(asked(name), file(name));
+        }
+    }
+
+    #[test]
     fn tools_and_servers_may_be_named_as_they_are_shown() {
         assert_eq!(tool("fs#read_file"), Ok("stdio:fs#read_file".into()));
         assert_eq!(tool("run:build#command/run"), Ok("run:build#command/run".into()));
         assert_eq!((tool("fs#*"), server("fs")), (Ok("stdio:fs#*".into()), Ok("stdio:fs".into())));
         assert_eq!(server("stdio:fs"), Ok("stdio:fs".into()));
-        for wrong in ["fs", "#x", "fs#", ""] {
+        assert_eq!((tool("read_file"), tool("run:build")), (Ok("read_file".into()), Ok("run:build".into())));
+        for wrong in ["#x", "fs#", "", "a b", "fs#a b", "a\u{7}"] {
             assert!(tool(wrong).unwrap_err().contains("fs#*"), "{wrong}");
         }
         assert!(server("").is_err() && server("fs#x").is_err());

@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use lineage::limits::BATCH_ENTRIES;
 use lineage::{Index, LineageError, Opener};
-use policy::PolicySet;
+use policy::{PolicyError, PolicySet};
 use recorder::{Peer, Recorder, RecorderError};
 use rustix::fs::Mode;
 use tokio::net::UnixListener;
@@ -95,6 +95,7 @@ struct Log {
     recorder: Recorder,
     index: Arc<Index>,
     vkey: String,
+    policy_at_start: Option<String>,
 }
 
 /// Opens the log; while another process holds it, tries again for as long as `wait`.
@@ -115,7 +116,7 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
     let vkey = vkey.with_context(|| format!("`{origin}` cannot name a log key"))?;
     let opener = Opener::new(*keys.kek);
     let policy = match &config.policy {
-        Some(dir) => Some((PolicySet::load(dir)?, dir.display().to_string())),
+        Some(dir) => Some((load_policy(dir)?, dir.display().to_string())),
         None => None,
     };
     let parts = recorder::Parts {
@@ -140,7 +141,24 @@ async fn open_once(config: &Config) -> anyhow::Result<Log> {
         Err(error) => tracing::error!(%error, "the index does not follow the log; answers stay behind"),
         Ok(_) => {}
     }
-    Ok(Log { recorder, index: Arc::new(index), vkey })
+    let policy_at_start = config.policy.as_ref().map(|dir| dir.display().to_string());
+    Ok(Log { recorder, index: Arc::new(index), vkey, policy_at_start })
+}
+
+/// The policy that the configuration names.
+fn load_policy(dir: &Path) -> anyhow::Result<PolicySet> {
+    PolicySet::load(dir).map_err(|error| {
+        let name = dir.display();
+        let refused = matches!(error, PolicyError::Refused(_));
+        let error = anyhow::Error::new(error);
+        // what cannot be read is named already
+        if refused {
+            let wrong =
+                format!("the policy in `{name}` cannot be used (`deeds policy check {name}` shows why)");
+            return error.context(wrong);
+        }
+        error
+    })
 }
 
 /// What the database says comes with advice; what the operating system says does not.
@@ -198,6 +216,7 @@ fn answer(
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             log_vkey: log.vkey.clone(),
+            policy_at_start: log.policy_at_start.clone(),
         },
         limits: limits.clone(),
         shutdown: shutdown.clone(),

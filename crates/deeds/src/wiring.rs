@@ -27,5 +27,6 @@ pub(crate) use look::{Looked, Seen, look};
 pub(crate) use places::{Client, Place, all as places};
 pub(crate) use plan::{FilePlan, Program, ServerPlan, ServerState, plan};
 pub(crate) use record::Records;
+pub(crate) use replace::replace;
 pub(crate) use undo::{How, undo};
-pub(crate) use watch::{Now, Watched, watched, watched_path};
+pub(crate) use watch::{Now, Watched, now_of_all, watched, watched_path};

@@ -108,9 +108,8 @@ fn wrong_names_are_explained_and_exit_with_2() {
     let path = home.path();
     assert_snapshot!("authority_without_at", said(path, &["authority", "42"]));
     assert_snapshot!("entry_with_a_word", said(path, &["entry", "@first"]));
-    assert_snapshot!("did_with_a_bad_tool", said(path, &["did", "--tool", "fs"]));
+    assert_snapshot!("did_with_a_bad_tool", said(path, &["did", "--tool", "fs#"]));
     assert_snapshot!("trace_with_a_bad_digest", said(path, &["trace", "sha256:abc"]));
-    assert_snapshot!("definitions_pinned_without_a_server", said(path, &["definitions", "--pin"]));
     assert_snapshot!("did_with_a_bad_time", said(path, &["did", "--from", "yesterday"]));
     assert_snapshot!("wrap_without_a_command", said(path, &["wrap", "--name", "fs"]));
     assert_snapshot!("wrap_with_a_bad_alias", said(path, &["wrap", "--name", "F S", "--", "true"]));

@@ -12,7 +12,7 @@ mod support;
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -367,6 +367,14 @@ fn a_ci_job_is_asserted_and_its_token_is_not_kept() {
     assert_eq!((&oidc["claims"]["run_id"], &oidc["claims"]["secret_claim"]), (&json!("8812"), &Value::Null));
     assert!(!correlators["environment_names"].to_string().contains("DEEDS_OIDC_TOKEN"));
 
+    // the server that was started for it outlives the job, and was told nothing of it
+    let lock = fs::read_to_string(place.data.path().join("data/LOCK")).unwrap();
+    let pid = lock.split_whitespace().skip_while(|word| *word != "pid").nth(1).unwrap();
+    let variables = fs::read(format!("/proc/{}/environ", pid.trim_start_matches('0'))).unwrap();
+    let variables = String::from_utf8_lossy(&variables);
+    assert!(variables.contains("PATH=") && !variables.contains("GITHUB_"), "{variables}");
+    assert!(!variables.contains(&token), "{variables}");
+
     let file = place.data.path().join("token");
     fs::write(&file, "no token").unwrap();
     let ended = place.run(&["--oidc-token-file", file.to_str().unwrap(), "--", "touch", "made"]);
@@ -421,4 +429,84 @@ fn what_the_log_writes_meanwhile_did_not_come_of_the_command() {
     let stopped = Command::new(DEEDS).arg("--data").arg(&inside).arg("stop").output().unwrap();
     assert!(stopped.status.success());
     assert!(said.contains("1 file changed"), "{said}");
+}
+
+/// Somebody who is not root, in a directory below one that nobody else can list.
+struct Ravi {
+    dir: tempfile::TempDir,
+    work: PathBuf,
+}
+
+impl Ravi {
+    const ID: u32 = 47_011;
+
+    /// Nobody where this cannot be tried; says so aloud.
+    fn new() -> Option<Self> {
+        let tool = Command::new("setpriv").arg("--version").output().is_ok();
+        if !rustix::process::geteuid().is_root() || !tool {
+            eprintln!("SKIPPED: only root, with `setpriv`, can run programs as another user");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let closed = fs::canonicalize(dir.path()).unwrap().join("closed");
+        let work = closed.join("work");
+        fs::create_dir_all(&work).unwrap();
+        chmod(dir.path(), 0o755);
+        chmod(&closed, 0o711);
+        std::os::unix::fs::chown(&work, Some(Self::ID), Some(Self::ID)).unwrap();
+        testkit::copy_program(DEEDS, dir.path().join("deeds"));
+        Some(Self { dir, work })
+    }
+
+    fn deeds(&self, args: &[&str]) -> Command {
+        let id = Self::ID.to_string();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(self.dir.path().join("deeds"));
+        command.args(args).env_clear().env("HOME", &self.work).env("PATH", "/usr/bin:/bin");
+        command.current_dir(&self.work);
+        command
+    }
+}
+
+impl Drop for Ravi {
+    fn drop(&mut self) {
+        drop(self.deeds(&["stop"]).output());
+    }
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_directory_below_one_that_cannot_be_listed_is_seen() {
+    let Some(ravi) = Ravi::new() else { return };
+    let output = ravi.deeds(&["run", "--", "touch", "made"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("1 file changed"), "{said}");
+    assert!(!said.contains("not seen"), "{said}");
+}
+
+#[test]
+fn the_digest_is_of_the_program_that_the_search_path_leads_this_user_to() {
+    let Some(ravi) = Ravi::new() else { return };
+    // the first one is for root alone
+    for (name, mode) in [("first", 0o744), ("second", 0o755)] {
+        let path = ravi.dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        chmod(&path, 0o755);
+        fs::write(path.join("text"), format!("#!/bin/sh\necho {name}\n")).unwrap();
+        testkit::copy_program(path.join("text"), path.join("prog"));
+        chmod(&path.join("prog"), mode);
+    }
+    let at = ravi.dir.path().display();
+    let path = format!("{at}/first:{at}/second:/usr/bin:/bin");
+    let output = ravi.deeds(&["run", "--", "prog"]).env("PATH", path).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "second\n");
+    let entries = (0..8).map(|index| {
+        let entry = ravi.deeds(&["entry", &format!("@{index}"), "--json"]).output().unwrap();
+        String::from_utf8(entry.stdout).unwrap()
+    });
+    let started = entries.into_iter().find(|entry| entry.contains("\"run-started\"")).unwrap();
+    assert!(started.contains(&digest(b"#!/bin/sh\necho second\n")), "{started}");
 }

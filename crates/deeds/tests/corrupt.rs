@@ -110,8 +110,8 @@ fn ran_as_nobody(test: &str) -> bool {
     }
     let dir = tempfile::tempdir().unwrap();
     let (program, this) = (dir.path().join("deeds"), dir.path().join("test"));
-    fs::copy(DEEDS, &program).unwrap();
-    fs::copy(std::env::current_exe().unwrap(), &this).unwrap();
+    testkit::copy_program(DEEDS, &program);
+    testkit::copy_program(std::env::current_exe().unwrap(), &this);
     chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let mut again = Command::new(this);
     again.args(["--exact", test]).args(std::env::args().filter(|arg| arg == "--nocapture"));

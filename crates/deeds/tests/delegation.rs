@@ -284,7 +284,17 @@ fn a_service_gets_roots_under_a_mandate_until_it_is_revoked() {
         data.json(&["delegate", "--as", "ir-playbook.key", "--mandate", &at, "--new-key", "-o", "root.d"]);
     assert_eq!((&given["purpose"], &given["holder"]["id"]), (&json!("contain"), &json!("ir-playbook")));
     let digest = mandate["digest"].as_str().unwrap();
-    let narrow = ["delegate", "--as", "ir-playbook.key", "--mandate", digest, "--new-key", "-o", "narrow.d"];
+    let narrow = [
+        "delegate",
+        "--as",
+        "ir-playbook.key",
+        "--mandate",
+        digest,
+        "--new-key",
+        "--force",
+        "-o",
+        "narrow.d",
+    ];
     let given = data.json(&[&narrow[..], &["--tool", ISOLATE, "--arg", "host=ws-7"]].concat());
     assert!(!list(&given, "narrowed").is_empty(), "{given}");
     let wider = data.refused(&[&narrow[..], &["--tool", ISOLATE, "--arg", "host=*"]].concat());
@@ -310,7 +320,7 @@ fn a_service_gets_roots_under_a_mandate_until_it_is_revoked() {
     data.json(&["revoke", &at, "--why", "the playbook changed"]);
     assert!(isolate(&mut service, "ws-2").unwrap_err().contains("revoked"));
     let refused =
-        data.refused(&["delegate", "--as", "ir-playbook.key", "--mandate", &at, "--new-key", "-o", "root.d"]);
+        data.refused(&["delegate", "--as", "ir-playbook.key", "--mandate", &at, "--new-key", "-o", "late.d"]);
     assert!(refused.contains("revoked"), "{refused}");
     service.close();
 }
@@ -408,12 +418,57 @@ fn the_wrapped_server_learns_nothing_of_the_delegation() {
 }
 
 #[test]
+fn a_file_that_is_there_is_not_replaced_unasked_and_then_what_was_in_it_can_be_ended() {
+    let data = with_chain();
+    let before = fs::read(data.path().join("tiny.d")).unwrap();
+    let again =
+        ["delegate", "--as", "ciso.key", "--new-key", "--agent", "lead", "--tool", ISOLATE, "-o", "tiny.d"];
+    let size = || data.json(&["status"])["size"].as_u64().unwrap();
+    let entries = size();
+    assert!(data.refused(&again).contains("`--force`"));
+    assert_eq!(
+        (fs::read(data.path().join("tiny.d")).unwrap(), size()),
+        (before, entries),
+        "and no root is issued"
+    );
+    // the old one was never presented: the log does not know it, and takes it away all the same
+    let told = data.command().args(again).arg("--force").output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("(of tiny) stays live until"), "{told}");
+    let line = told.lines().find_map(|line| line.trim().strip_prefix("deeds ")).unwrap();
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!(data.json(&words)["what"], "delegation");
+    let forced = data.json(&[&again[..], &["--force"]].concat());
+    assert_eq!(forced["replaced"]["holder"], "lead");
+}
+
+#[test]
+fn a_kind_of_limit_that_there_is_not_is_refused() {
+    let data = with_chain();
+    let narrow =
+        ["delegate", "--from", "lead.d", "--new-key", "--agent", "b", "-o", "b.d", "--tool", ISOLATE];
+    let refused = data.refused(&[&narrow[..], &["--arg", "host=pre:ws-1"]].concat());
+    assert!(refused.contains("did you mean `prefix:`?"), "{refused}");
+    assert!(!data.path().join("b.d").exists());
+}
+
+#[test]
 fn the_file_is_private_and_whole_however_often_its_writer_is_killed() {
     let data = with_chain();
     let path = data.path().join("out.d");
     let make = || -> Command {
         let mut command = data.command();
-        command.args(["delegate", "--from", "lead.d", "--new-key", "--agent", "bot", "-o", "out.d"]);
+        command.args([
+            "delegate",
+            "--from",
+            "lead.d",
+            "--new-key",
+            "--agent",
+            "bot",
+            "--force",
+            "-o",
+            "out.d",
+        ]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     };

@@ -229,6 +229,16 @@ fn what_is_applied_and_taken_back_is_as_it_was() {
     }
     assert!(!home.path().join(".config/deeds/config.toml").exists());
     assert!(home.text(&["init", "--undo"]).contains("nothing to take back"));
+
+    // what runs already is not undone by a file
+    home.json(&["init", "--apply"]);
+    home.json(&["principal", "add", "ana"]);
+    let page = home.text(&["init", "--undo"]);
+    assert!(page.contains("Restart the clients") && page.contains("`deeds stop` ends it"), "{page}");
+    home.json(&["init", "--apply"]);
+    home.json(&["stop"]);
+    let page = home.text(&["init", "--undo"]);
+    assert!(page.contains("Restart the clients") && !page.contains("deeds stop"), "{page}");
 }
 
 #[test]
@@ -247,6 +257,54 @@ fn clients_can_be_chosen_and_a_broken_file_keeps_nobody_else_from_being_wired() 
     assert!(fs::read_to_string(home.path().join(".codex/config.toml")).unwrap().contains("wrap"));
     home.json(&["init", "codex", "--undo"]);
     assert_eq!(fs::read_to_string(home.path().join(".codex/config.toml")).unwrap(), CODEX);
+}
+
+#[test]
+fn two_that_apply_at_once_do_it_once() {
+    let home = Home::with_clients();
+    let apply = || home.deeds(&["init", "--apply", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let both: Vec<Child> = (0..4).map(|_| apply()).collect();
+    let mut written = 0;
+    for child in both {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let files = report["files"].as_array().unwrap().iter();
+        written += files.filter(|file| file["written"] == true).count();
+    }
+    assert_eq!(written, home.clients().len());
+    let undone = home.json(&["init", "--undo"]);
+    assert_eq!(undone["undone"].as_array().unwrap().len(), 6, "{undone}");
+    for (path, text) in home.clients() {
+        assert_eq!(fs::read_to_string(path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_file_that_could_not_be_wired_is_not_watched_as_if_it_had_been() {
+    let home = Home::with_clients();
+    let cursor = home.path().join(".cursor/mcp.json");
+    fs::hard_link(&cursor, home.path().join("other name")).unwrap();
+    let output = home.output(&["init", "cursor", "--apply"]);
+    assert!(output.status.code() == Some(1) && said(&output).contains("2 names"), "{}", said(&output));
+    let doctor = home.text(&["doctor"]);
+    assert!(!doctor.contains("was wrapped and is not any more"), "{doctor}");
+    let wired = fs::read_to_string(home.path().join(".config/deeds/wired.json")).unwrap();
+    assert!(!wired.contains("mcp.json"), "{wired}");
+}
+
+#[test]
+fn a_project_with_more_servers_than_anybody_has_is_refused_at_once() {
+    let home = Home::new();
+    let servers: Vec<String> = (0..200_000).map(|n| format!("\"s{n}\":1")).collect();
+    let text = format!("{{\"mcpServers\":{{{}}}}}", servers.join(","));
+    fs::write(home.project().join(".mcp.json"), text).unwrap();
+    let output = home.output(&["init"]);
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("more than 1024 servers"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -321,6 +379,31 @@ fn the_starter_policy_is_written_once_and_comes_into_force() {
     home.json(&["principal", "add", "ana"]);
     assert_eq!(home.json(&["policy", "show"])["source"], dir.to_str().unwrap());
 
+    // a server that comes later gets its rows, below what is there; nothing is lost when that is undone
+    let codex = home.path().join(".codex/config.toml");
+    let wrapped = fs::read_to_string(&codex).unwrap();
+    fs::write(
+        &codex,
+        format!("{wrapped}\n[mcp_servers.notes]\ncommand = \"mcp-server-memory\"\nargs = [\"x\"]\n"),
+    )
+    .unwrap();
+    let page = home.text(&["init"]);
+    assert!(page.contains("+uri = \"stdio:notes#delete_entities\""), "{page}");
+    assert_eq!(fs::read_to_string(dir.join("classes.toml")).unwrap(), classes);
+    let page = home.text(&["init", "--apply"]);
+    let told = format!("deeds policy activate {}`; until then the new tools", dir.display());
+    assert!(page.contains(&told) && page.contains("deletes pass"), "{page}");
+    let longer = fs::read_to_string(dir.join("classes.toml")).unwrap();
+    assert!(longer.starts_with(&classes) && longer.contains("stdio:notes#delete_entities"), "{longer}");
+    home.json(&["policy", "check", dir.to_str().unwrap()]);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "nothing is left beside the files");
+    let doctor = home.text(&["doctor"]);
+    assert!(doctor.contains("differs from the policy in force"), "{doctor}");
+    home.json(&["policy", "activate", dir.to_str().unwrap()]);
+    assert!(home.text(&["doctor"]).contains("is sound"));
+    home.json(&["init", "--apply"]);
+    assert_eq!(fs::read_to_string(dir.join("classes.toml")).unwrap(), longer);
+
     fs::write(dir.join("classes.toml"), "# mine\n").unwrap();
     let again = home.json(&["init", "--apply"]);
     assert_eq!(again["policy"]["files"], serde_json::json!([]));
@@ -380,6 +463,9 @@ fn the_doctor_tells_how_it_is_with_and_without_a_server() {
     };
     has(&report, "wiring", "8 servers go around deeds");
     has(&report, "server", "no server runs");
+    let page = home.text(&["doctor"]);
+    let last = page.trim_end().lines().last().unwrap();
+    assert!(last.contains("Nothing is wrapped yet: `deeds init` shows what it would change."), "{page}");
     home.json(&["init", "--apply"]);
     home.json(&["principal", "add", "ana"]);
     let report = home.json(&["doctor"]);
@@ -399,6 +485,7 @@ fn the_doctor_tells_how_it_is_with_and_without_a_server() {
         has(&report, topic, told);
     }
     assert_eq!(report["wrong"], 0, "{report}");
+    assert!(home.text(&["doctor"]).trim_end().ends_with("Nothing is wrong."));
 
     // what is to be put right is a finding
     let data = home.path().join(".local/share/deeds");
@@ -413,6 +500,22 @@ fn the_doctor_tells_how_it_is_with_and_without_a_server() {
     has(&report, "policy", "cannot be used");
     has(&report, "wiring", "#fs` was wrapped and is not any more");
     fs::set_permissions(&data, Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn the_doctor_goes_on_where_this_program_has_another_name() {
+    let home = Home::with_clients();
+    let renamed = home.path().join("renamed");
+    fs::hard_link(DEEDS, &renamed).or_else(|_| fs::copy(DEEDS, &renamed).map(drop)).unwrap();
+    let mut command = Command::new(&renamed);
+    command.args(["doctor", "--json"]).current_dir(home.path()).env_clear().env("HOME", home.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let of = |topic: &str| checks.iter().find(|check| check["topic"] == topic).unwrap();
+    assert!(of("wiring")["text"].as_str().unwrap().contains("rename it"), "{report}");
+    assert_eq!(of("disk")["level"], "note", "{report}");
 }
 
 #[test]
@@ -544,7 +647,7 @@ impl System {
         let at = |name: &str| dir.path().join(name);
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         // where everybody may run it, whatever the checkout's modes are
-        fs::copy(DEEDS, at("deeds")).unwrap();
+        testkit::copy_program(DEEDS, at("deeds"));
         for (name, owner, mode) in [
             ("data", SERVER, 0o700),
             ("run", SERVER, 0o750),

@@ -118,6 +118,7 @@ fn command(data: &Data, operation: &str, round: u32) -> Command {
         "delegate" => command
             .args([
                 "delegate",
+                "--force",
                 "--new-key",
                 "--agent",
                 &agent,
@@ -276,7 +277,8 @@ fn a_delegation_file_that_is_being_replaced_is_the_old_or_the_new_one() {
                 .arg(DEEDS)
                 .arg("--data")
                 .arg(data.data());
-            traced.args(["delegate", "--new-key", "--agent", "b", "--tool", "stdio:fs#read_file", "--from"]);
+            traced.args(["delegate", "--force", "--new-key", "--agent", "b", "--tool", "stdio:fs#read_file"]);
+            traced.arg("--from");
             traced.arg(&root).arg("-o").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
             let survived = traced.status().unwrap().success();
             let after = std::fs::read(&file).unwrap();

@@ -114,6 +114,51 @@ fn filters_tasks_and_names_of_entries() {
 }
 
 #[test]
+fn a_file_is_compared_with_what_is_recorded_of_it() {
+    let (data, work) = place();
+    assert_eq!(run(&data, &work, &["--name", "build", "--writes", "out.txt"], "echo x > out.txt"), Some(0));
+    let (same, code) = asked(&data, &work, &["trace", "out.txt"]);
+    assert_eq!((code, &same["on_disk"]["is"]), (0, &json!("as-recorded")));
+    let digest = same["on_disk"]["digest"].as_str().unwrap().to_owned();
+    assert_eq!(same["latest"]["artifact"]["value"]["digest"], json!(digest));
+    // as `sha256sum` prints it
+    let (bare, _) = asked(&data, &work, &["trace", digest.trim_start_matches("sha256:")]);
+    assert_eq!((&bare["of"]["digest"], bare["acts"].as_array().unwrap().len()), (&json!(digest), 1));
+    assert!(data.refused(&["trace", &"0f".repeat(20)]).contains("git's ids are not recorded"));
+
+    fs::write(work.join("out.txt"), "y\n").unwrap();
+    let (other, code) = asked(&data, &work, &["trace", "out.txt", "--down"]);
+    assert_eq!((code, &other["on_disk"]["is"], &other["acts"]), (0, &json!("changed"), &json!([])));
+    fs::remove_file(work.join("out.txt")).unwrap();
+    assert_eq!(asked(&data, &work, &["trace", "out.txt"]).0["on_disk"], json!({"is": "gone"}));
+    let text = data.command().current_dir(&work).args(["trace", "in.csv"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(
+        text.contains("`deeds wrap --files`") && text.contains("asks where its bytes are known"),
+        "{text}"
+    );
+
+    // the tool, the server and the program of the agent by the names that people know
+    let did = |args: &[&str]| {
+        asked(&data, &work, &[&["did"], args].concat()).0["actions"].as_array().unwrap().len()
+    };
+    assert_eq!(
+        [did(&["--tool", "build"]), did(&["--tool", "command/run"]), did(&["--verdict", "deny"])],
+        [1, 1, 0]
+    );
+    let (all, _) = asked(&data, &work, &["did"]);
+    let agent = all["actions"][0]["holder"]["value"]["id"].as_str().unwrap();
+    let program = format!("{}/*", agent.rsplit_once('/').unwrap().0);
+    assert_eq!(did(&[&program]), 1);
+    assert!(
+        data.refused(&["did", "--tool", "other#command/run"])
+            .contains("did you mean `run:build#command/run`?")
+    );
+    let (allowed, _) = asked(&data, &work, &["allowed", agent]);
+    assert_eq!(allowed["delegations"][0]["runs_ended"]["count"], 1, "{allowed}");
+}
+
+#[test]
 fn an_index_that_is_thrown_away_says_the_same_and_nothing_on_a_pipe() {
     let (data, work) = place();
     run(&data, &work, &["--writes", "out.txt"], "echo x > out.txt");

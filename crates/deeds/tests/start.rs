@@ -103,6 +103,49 @@ fn a_server_that_cannot_start_says_why() {
 }
 
 #[test]
+fn a_policy_that_broke_is_named_on_the_first_line_and_quoted_only_below_it() {
+    let home = Home::new();
+    let dir = home.0.path().join("policy");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("a.cedar"), "@id(\"only\") permit (principal, action, resource);\n").unwrap();
+    home.ask(&["policy", "activate", "policy", "--json"]);
+    home.ask(&["stop", "--json"]);
+    std::fs::write(dir.join("a.cedar"), "@id(\"x\") forbid (principal, action, resource == zebra);\n")
+        .unwrap();
+    let output = deeds(home.0.path(), &["status"]).env("DEEDS_POLICY", &dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let error = String::from_utf8_lossy(&output.stderr);
+    let (first, below) = error.split_once('\n').unwrap();
+    let named =
+        format!("the policy in `{0}` cannot be used (`deeds policy check {0}` shows why)", dir.display());
+    assert!(first.contains(&named) && first.contains("serve.log") && !first.contains("zebra"), "{error}");
+    assert!(below.contains("a.cedar:1:") && below.contains("zebra"), "{error}");
+}
+
+#[test]
+fn a_server_that_was_started_by_hand_with_a_policy_is_said_to_bring_it_back() {
+    let home = Home::new();
+    for name in ["by-hand", "other"] {
+        let dir = home.0.path().join(name);
+        std::fs::create_dir(&dir).unwrap();
+        let rule = format!("@id(\"{name}\") permit (principal, action, resource);\n");
+        std::fs::write(dir.join("a.cedar"), rule).unwrap();
+    }
+    // as by hand: the directory is in nobody's configuration, and in no variable of those who ask afterwards
+    let by_hand = home.0.path().join("by-hand");
+    let mut first = deeds(home.0.path(), &["principal", "add", "ana", "--json"]);
+    json(&first.env("DEEDS_POLICY", &by_hand).output().unwrap());
+    let other = home.ask(&["policy", "activate", "other", "--json"]);
+    assert_eq!(other["at_next_start"]["dir"], by_hand.to_str().unwrap(), "{other}");
+    assert_eq!(other["at_next_start"]["named_by"], "the start of the server");
+    let back = home.ask(&["policy", "activate", "by-hand", "--json"]);
+    assert_eq!(back["at_next_start"], Value::Null, "{back}");
+    home.ask(&["stop", "--json"]);
+    let unnamed = home.ask(&["policy", "activate", "other", "--json"]);
+    assert_eq!(unnamed["at_next_start"], Value::Null, "{unnamed}");
+}
+
+#[test]
 fn principals_are_registered_once_and_retired() {
     let home = Home::new();
     let added = home.ask(&["principal", "add", "ana", "--kind", "human", "--json"]);

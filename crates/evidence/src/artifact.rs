@@ -6,6 +6,9 @@ use crate::Digest;
 use crate::label::labels;
 use crate::limits::{ARTIFACT_MEDIA_TYPE_MAX_BYTES, ARTIFACT_URI_MAX_BYTES, ARTIFACTS_MAX, JSON_INTEGER_MAX};
 
+/// What the name of a file begins with.
+pub const FILE: &str = "file://";
+
 labels! {
     /// What an act did to an artifact.
     Change {
@@ -97,6 +100,29 @@ pub enum ArtifactError {
 /// Whether text is the name of an artifact.
 pub fn is_uri(text: &str) -> bool {
     is_plain(text, ARTIFACT_URI_MAX_BYTES)
+}
+
+/// The name of a file (RFC 8089): `file://` and its absolute path, of whose bytes all that RFC 3986 does not allow in a
+/// path are percent-encoded in upper-case hex, and no others. So a path has one name, whatever bytes are in it.
+pub fn file_uri(path: &[u8]) -> String {
+    let mut uri = FILE.to_owned();
+    push_path(&mut uri, path);
+    uri
+}
+
+/// Adds a piece of a path to the name of a file, as [`file_uri`] writes it.
+pub fn push_path(uri: &mut String, path: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in path {
+        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
+            uri.push(byte.into());
+            continue;
+        }
+        uri.push('%');
+        for half in [byte >> 4, byte & 15] {
+            uri.extend(HEX.get(usize::from(half)).map(|&digit| char::from(digit)));
+        }
+    }
 }
 
 fn is_plain(text: &str, most: usize) -> bool {
@@ -227,6 +253,8 @@ fn uint(value: &Value) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn digest() -> String {
@@ -235,6 +263,29 @@ mod tests {
 
     fn read(value: &Value) -> Result<Value, ArtifactError> {
         Artifacts::from_json(&json!([value])).map(|read| read.to_json()[0].clone())
+    }
+
+    #[test]
+    fn a_path_of_any_bytes_has_one_name() {
+        for (path, uri) in [
+            ("/srv/a-b_c.~1/x".as_bytes(), "file:///srv/a-b_c.~1/x"),
+            (b"/!$&'()*+,;=:@", "file:///!$&'()*+,;=:@"),
+            ("/a b/ü%#?\n".as_bytes(), "file:///a%20b/%C3%BC%25%23%3F%0A"),
+            (b"/\xff", "file:///%FF"),
+        ] {
+            assert_eq!(file_uri(path), uri);
+        }
+        let mut child = file_uri(b"/etc/");
+        push_path(&mut child, b"a b");
+        assert_eq!(child, file_uri(b"/etc/a b"));
+    }
+
+    proptest! {
+        #[test]
+        fn two_paths_never_share_a_name(one: Vec<u8>, other: Vec<u8>) {
+            prop_assert_eq!(one == other, file_uri(&one) == file_uri(&other));
+            prop_assert!(file_uri(&one).is_ascii());
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub fn stdio(alias: &str, tool: &str) -> String {
 /// The operation of a tool call.
 pub const CALL: &str = "tools/call";
 
+/// The operation of a command: the only one of a `run:` server.
+pub const COMMAND: &str = "command/run";
+
 /// The operation that a URI is for: the part after `#` where that has a `/`, which is a method or `command/run`;
 /// everything else is a tool, and called (format §5, kind 5, 8).
 pub fn operation(uri: &str) -> &str {

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
+use evidence::artifact::FILE;
+pub use evidence::artifact::file_uri;
 use evidence::{Digest, Kind};
 use serde_json::Value;
 
 use crate::record::Record;
-
-/// What a file's name begins with.
-const FILE: &str = "file://";
 
 /// What an act has to do with an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,22 +145,6 @@ pub(crate) fn canonical(uri: &str) -> Cow<'_, str> {
 pub fn file_path(uri: &str) -> Option<Vec<u8>> {
     let uri = canonical(uri);
     uri.strip_prefix(FILE).filter(|path| path.starts_with('/')).map(unescaped)
-}
-
-/// The URI of a file (RFC 8089) by its absolute path.
-pub fn file_uri(path: &[u8]) -> String {
-    let mut uri = FILE.to_owned();
-    for byte in path {
-        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte) {
-            uri.push(char::from(*byte));
-            continue;
-        }
-        uri.push('%');
-        for half in [byte >> 4, byte & 15] {
-            uri.push(char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase());
-        }
-    }
-    uri
 }
 
 /// The bytes behind `%XX`; what is no such escape stands for itself.

@@ -44,7 +44,7 @@ pub enum LineageError {
         /// Entries that the answer takes into account.
         size: u64,
         /// What to do next.
-        advice: &'static str,
+        advice: std::borrow::Cow<'static, str>,
     },
 }
 

@@ -29,9 +29,10 @@ pub use query::{
     BreakGlass, ChangeRow, ChildRow, ChildRun, Committed, DecisionPart, DefinedRow, Definitions,
     DelegationNode, DelegationPart, Delegations, DelegationsFilter, DidFilter, Direction, Doubt, DoubtFilter,
     DoubtRow, EntryAnswer, FieldShown, GapRow, Gaps, GapsFilter, HumanInput, Identities, IdentitiesFilter,
-    IdentityRow, LinkCheck, LinkPart, Located, MandatePart, Needs, OutcomeIs, OutcomePart, OutcomeRow,
-    PolicyRow, PrincipalPart, PrincipalRow, Principals, RemarkRow, Replaced, RevocationPart, RevocationRow,
-    RevocationsPart, RunAnswer, RunPart, RunRow, Runs, RunsFilter, ServerRow, Status, StreamRow, TaskRow,
-    Tasks, TasksFilter, ToolPart, Trace, TraceFilter, TraceOf, TraceRow, Which, Whose, Withdrawn,
+    IdentityRow, Latest, LinkCheck, LinkPart, Located, MandatePart, Needs, OutcomeIs, OutcomePart,
+    OutcomeRow, PolicyRow, PrincipalPart, PrincipalRow, Principals, RemarkRow, Replaced, RevocationPart,
+    RevocationRow, RevocationsPart, RunAnswer, RunPart, RunRow, Runs, RunsEnded, RunsFilter, ServerRow,
+    Status, StreamRow, TaskRow, Tasks, TasksFilter, ToolPart, Trace, TraceFilter, TraceOf, TraceRow, Which,
+    Whose, Withdrawn,
 };
 pub use record::{Content, Opener, Record};

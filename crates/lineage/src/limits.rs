@@ -94,5 +94,11 @@ pub const TASK_RUNS_MAX: u64 = 16;
 /// Acts without outcome that the list of gaps names for one ended run; it counts all.
 pub const OPEN_NAMED_MAX: u64 = 64;
 
+/// Changes of one server in the configuration of a client that are looked at to say in which direction the last went.
+pub const REWIRED_MAX: u64 = 64;
+
+/// Identities whose names begin alike that one question may be about (`agent/*`): those that acted last.
+pub const ALIKE_MAX: u64 = 256;
+
 /// Servers that one answer about definitions tells of.
 pub const SERVERS_MAX: u64 = 64;

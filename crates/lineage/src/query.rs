@@ -20,6 +20,7 @@ mod identities;
 mod needs;
 mod overview;
 mod remarks;
+mod rewired;
 mod run;
 mod select;
 mod standing;
@@ -33,7 +34,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
 pub use actions::{ActionRow, Actions, DidFilter, OutcomeRow, Whose};
-pub use allowed::{Allowed, AllowedRow, AllowedTool};
+pub use allowed::{Allowed, AllowedRow, AllowedTool, RunsEnded};
 pub use artifacts::Withdrawn;
 pub use authority::{
     Authority, BreakGlass, Committed, DecisionPart, DelegationPart, LinkCheck, LinkPart, Located,
@@ -52,7 +53,7 @@ pub use remarks::RemarkRow;
 pub use run::{ChildRow, RunAnswer, RunRow, Runs, RunsFilter, StreamRow};
 pub use select::OutcomeIs;
 pub use tasks::{TaskRow, Tasks, TasksFilter};
-pub use trace::{ArtifactRow, Direction, Replaced, Trace, TraceFilter, TraceOf, TraceRow};
+pub use trace::{ArtifactRow, Direction, Latest, Replaced, Trace, TraceFilter, TraceOf, TraceRow};
 
 use crate::answer::Margin;
 use crate::error::LineageError;

@@ -93,7 +93,7 @@ pub struct RequestDelegation<'a> {
     pub purpose: Option<&'a str>,
 }
 
-/// The names of the schema, parsed once, and the entities that every request shares.
+/// The names of the schema, parsed once, and the actions, which every request sees.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
     schema: Schema,
@@ -106,8 +106,8 @@ pub(crate) struct Vocabulary {
     class: EntityTypeName,
     tool: EntityTypeName,
     args: EntityTypeName,
-    /// Classes, and the schema's action entities with their groups.
-    shared: Entities,
+    /// The schema's action entities with their groups.
+    actions: Entities,
 }
 
 /// What is evaluated: a request and the entities it can see.
@@ -125,14 +125,9 @@ impl Vocabulary {
         let name = |short: &str| -> Result<EntityTypeName, String> {
             format!("{NAMESPACE}::{short}").parse().map_err(|error| format!("{error}"))
         };
-        let class = name("Class")?;
-        let classes = CLASSES
-            .iter()
-            .chain(["unclassified"].iter())
-            .map(|id| Entity::new_no_attrs(uid(&class, id), HashSet::new()));
         // With the schema, and only with it, the action entities and their groups are there; without
         // them `action in Action::"act"` never matches and forbids vanish in silence.
-        let shared = Entities::from_entities(classes, Some(&schema)).map_err(|error| chain(&error))?;
+        let actions = Entities::from_entities([], Some(&schema)).map_err(|error| chain(&error))?;
         let (agent, tool) = (name("Agent")?, name("Tool")?);
         Ok(Self {
             operations: schema.actions_for_principal_and_resource(&agent, &tool).cloned().collect(),
@@ -142,9 +137,9 @@ impl Vocabulary {
             agent,
             tool,
             args: name("Args")?,
-            class,
+            class: name("Class")?,
             schema,
-            shared,
+            actions,
         })
     }
 
@@ -166,16 +161,15 @@ impl Vocabulary {
         }
         let principal = self.principal_entity(act)?;
         let agent = self.agent_entity(act, &principal.uid())?;
-        let server = Entity::new_no_attrs(uid(&self.server, server), HashSet::new());
-        let tool = self.tool_entity(act, tool_name, class, server.uid())?;
+        let tool = self.tool_entity(act, tool_name, class, uid(&self.server, server))?;
         let args = self.args_entity(act)?;
         let context = context(act, &args.uid())?;
         let request = cedar::Request::new(agent.uid(), action, tool.uid(), context, Some(&self.schema))
             .map_err(unfit)?;
         let entities = self
-            .shared
+            .actions
             .clone()
-            .add_entities([principal, agent, server, tool, args], Some(&self.schema))
+            .add_entities([principal, agent, tool, args], Some(&self.schema))
             .map_err(unfit)?;
         Ok(Slice { request, entities })
     }
@@ -201,6 +195,8 @@ impl Vocabulary {
         entity(uid(&self.agent, act.agent.id), attributes, Vec::new())
     }
 
+    /// Server and classes stand among the parents alone: they have no attributes and no parents, so that nothing
+    /// can be asked of them but whether the tool is in them.
     fn tool_entity(
         &self,
         act: &ActionRequest<'_>,

@@ -195,7 +195,8 @@ impl Recorder {
         peer: Peer,
     ) -> Result<Renewal, RecorderError> {
         let name = id::text(&run);
-        for _ in 0..STALE_RETRIES_MAX {
+        for overtaken in 0..STALE_RETRIES_MAX {
+            let undisturbed = self.undisturbed(overtaken).await;
             let log_index = self.control().log_index;
             self.acting(&run, stream)?;
             if let Some(taken) = self.taken(&run, &presented) {
@@ -206,6 +207,7 @@ impl Recorder {
                 let state = control.run(&run).ok_or_else(|| RecorderError::RunUnknown(name.clone()))?;
                 check_fits(state, &held.chain).map(|()| held)
             });
+            let _undisturbed = undisturbed.filter(|_| fitting.is_ok());
             let held = self.on_record(fitting, presented.text().as_str(), peer).await?;
             let items = self.missing_links(&held, None, Place::harness(run, stream))?;
             let count = items.len();

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use verify::orders::Orders;
 
+pub(crate) use change::{ARTIFACTS, DEFINITIONS, asked};
 pub use change::{Change, ChangeError};
-pub(crate) use change::{DEFINITIONS, asked};
 pub use definitions::{Definitions, Difference, Last};
 pub use issued::{Issued, Roots};
-pub(crate) use run::what;
-pub use run::{Answered, End, Ended, Head, Link, OpenAct, Run, Wrapped};
+pub use run::{Answered, End, Ended, Head, Link, OpenAct, Part, Run, Wrapped};
+pub(crate) use run::{part_of, what};
 pub use snapshot::{SnapshotError, load, save};
 pub use window::{Window, Windows};
 

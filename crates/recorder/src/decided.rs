@@ -3,6 +3,7 @@
 use evidence::artifact::Artifacts;
 use evidence::delegation::Source;
 use evidence::id::{self, Id};
+use evidence::json::jcs_text;
 use evidence::label::{Assurance, Grade};
 use evidence::limits::VALUE_SEALED_MAX_BYTES;
 use evidence::{Digest, Kind, tool};
@@ -13,7 +14,7 @@ use verify::chain::Chain;
 
 use crate::authorize::{Authorized, View};
 use crate::control::{asked, what};
-use crate::draft::{Draft, Fields, Guard, Place, long_value};
+use crate::draft::{Draft, Fields, Guard, Place};
 use crate::limits::{CORRELATORS_MAX_BYTES, STALE_RETRIES_MAX};
 use crate::outcome::bounded as bounded_text;
 use crate::permit::{Answer, Reason, Refusal};
@@ -405,8 +406,9 @@ fn identity_fields(view: &View, request: &Request, authorized: &Authorized) -> F
         .text("pop", &request.pop)
         .json("decided_at_ms", &json!(view.at_ms))
         .json("credential", &credential)
-        .json("enforcement_point", &bounded(&request.enforcement_point))
-        .json("correlators", &bounded(&request.correlators))
+        // hostile and of any size: what is long is kept as its digest
+        .within(CORRELATORS_MAX_BYTES, "enforcement_point", jcs_text(&request.enforcement_point))
+        .within(CORRELATORS_MAX_BYTES, "correlators", jcs_text(&request.correlators))
 }
 
 fn act_fields(fields: Fields, request: &Request, authorized: &Authorized) -> Fields {
@@ -446,18 +448,9 @@ fn verdict_fields(fields: Fields, view: &View, decision: &Decided) -> Fields {
         .json("capture", &json!(decision.capture))
         .maybe("reason", decision.reason.as_ref().map(|reason| json!(reason)).as_ref());
     let Some(outcome) = &decision.outcome else { return fields };
-    let request = evidence::json::jcs_text(&outcome.request);
-    let request =
-        if request.len() > VALUE_SEALED_MAX_BYTES { long_value(&request) } else { outcome.request.clone() };
     fields
-        .json("request", &request)
+        .raw("request", jcs_text(&outcome.request))
         .json("determining", &json!(outcome.determining))
         .json("errors", &json!(outcome.errors))
         .json("obligations", &json!(outcome.obligations))
-}
-
-/// Correlators are hostile and of any size: a long one is kept as its digest.
-fn bounded(correlators: &Value) -> Value {
-    let text = evidence::json::jcs_text(correlators);
-    if text.len() > CORRELATORS_MAX_BYTES { long_value(&text) } else { correlators.clone() }
 }

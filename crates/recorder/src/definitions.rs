@@ -55,10 +55,11 @@ impl Recorder {
     /// They are durable together once this returns: after a crash before it the server is known as it was, and what is
     /// told again then shows the same differences.
     pub async fn define(&self, run: Id, stream: u64, define: Define) -> Result<Defined, RecorderError> {
-        let server = self.wrapped(&run, stream)?.server;
+        let Wrapped { server, command, .. } = self.wrapped(&run, stream)?;
         let Define { list, names, gone, complete, frame_digest } = define;
         let told = Told { server, list, names, gone, complete };
         told.check().map_err(invalid)?;
+        check_command(&told, &command)?;
         let fields = Fields::new()
             .text("subtype", DEFINITIONS)
             .json("payload", &told.to_json())
@@ -96,6 +97,19 @@ impl Recorder {
         let server = control.run(run).and_then(|run| run.servers.get(&stream)).cloned();
         server.ok_or_else(|| RecorderError::StreamUnknown(id::text(run), stream))
     }
+}
+
+/// What a server was started with stands in the entry that opened its stream, and pins are held against that.
+fn check_command(told: &Told, started: &str) -> Result<(), RecorderError> {
+    let command = told.names.get("command").filter(|_| told.list == List::Server);
+    if command.is_none_or(|command| command.to_string() == started) {
+        return Ok(());
+    }
+    let text = format!(
+        "the `command` of `{}` is not the one that this stream was opened with: open a run for it",
+        told.server
+    );
+    Err(RecorderError::Invalid(text))
 }
 
 /// What is different about a server that `item` starts or lets tell, to be recorded behind it.

@@ -49,6 +49,9 @@ pub(crate) enum Guard {
     /// The run is open and this stream of it wraps this server, which tells something: the sequencer adds how it
     /// differs from what was known.
     Tells { server: String },
+    /// The run is open and has this stream, and a part of a list of artifacts that says the same of the same attempt
+    /// was not recorded lately.
+    NewPart,
     /// A decision made at this position of the log-level chain, under this proof.
     Decides {
         log_index: u64,
@@ -119,6 +122,11 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) fn one(guard: Guard, item: Item) -> Self {
         Self { guard, items: vec![item] }
+    }
+
+    /// Whether it is about all runs: what was looked at before it is stale behind it.
+    pub(crate) fn is_log_level(&self) -> bool {
+        self.items.first().is_some_and(|item| item.run == LOG_LEVEL)
     }
 
     /// Outcomes and ends of runs have their room from the start: a permit that was given must be able to end.
@@ -268,12 +276,18 @@ impl Fields {
         }
     }
 
-    /// A value kept byte for byte as it was seen. One that is too long is kept as digest and size.
-    pub(crate) fn raw(mut self, name: &'static str, text: &str) -> Self {
-        if text.len() > VALUE_SEALED_MAX_BYTES {
-            return self.json(name, &long_value(text));
+    /// A value kept byte for byte as it was seen, or made here as JCS. One that is too long is kept as digest and
+    /// size.
+    pub(crate) fn raw(self, name: &'static str, text: impl Into<String>) -> Self {
+        self.within(VALUE_SEALED_MAX_BYTES, name, text.into())
+    }
+
+    /// The same with a limit of its own.
+    pub(crate) fn within(mut self, limit: usize, name: &'static str, text: String) -> Self {
+        if text.len() > limit {
+            return self.json(name, &long_value(&text));
         }
-        self.0.push((name, text.to_owned()));
+        self.0.push((name, text));
         self
     }
 

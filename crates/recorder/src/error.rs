@@ -127,7 +127,8 @@ pub enum OpenError {
     },
     /// The policy in force cannot be used again.
     #[error(
-        "the policy in force, activated by entry @{index}, cannot be used again: {what}; name one with `--policy DIR`"
+        "the policy in force, activated by entry @{index}, cannot be used again, so start once with another \
+         (`deeds serve --policy DIR`): {what}"
     )]
     Policy {
         /// Its entry.

@@ -53,9 +53,12 @@ impl Recorder {
     /// Issues a root on a signed request, for whoever holds the key that the request names. It is recorded in a run of
     /// its own, which ends at once.
     pub async fn issue(&self, root_request: &str, peer: Peer) -> Result<Issued, RecorderError> {
-        for _ in 0..STALE_RETRIES_MAX {
+        for overtaken in 0..STALE_RETRIES_MAX {
+            let undisturbed = self.undisturbed(overtaken).await;
             let log_index = self.control().log_index;
             let under = self.requested(root_request, peer);
+            // a refusal is recorded at log level
+            let _undisturbed = undisturbed.filter(|_| under.is_ok());
             let under = self.on_record(under, root_request, peer).await?;
             let run = self.new_id();
             let draft = self.issuance(run, &under, log_index)?;

@@ -43,7 +43,7 @@ use evidence::jws::Jwk;
 use policy::PolicySet;
 use sequencing::{Reply, Sequencing, Written};
 use store::{Reader, Receipt, Store};
-use tokio::sync::oneshot;
+use tokio::sync::{RwLockWriteGuard, oneshot};
 
 pub use authorize::Authorized;
 pub use chains::{Kept, Presented, Renewal};
@@ -125,6 +125,8 @@ struct Inner {
     chains: Mutex<chains::Cache>,
     /// Policy sets come into force one at a time, so that the last one recorded is the one that decides.
     activation: tokio::sync::Mutex<()>,
+    /// Shared by whoever writes at log level, taken by whoever was overtaken by that too often.
+    level: tokio::sync::RwLock<()>,
 }
 
 impl Recorder {
@@ -132,7 +134,8 @@ impl Recorder {
     ///
     /// The same proof with the same `act_id` again is a retry: it gets the first answer and never a second permit.
     pub async fn begin(&self, request: Request, peer: Peer) -> Result<Answer, RecorderError> {
-        for _ in 0..limits::STALE_RETRIES_MAX {
+        for overtaken in 0..limits::STALE_RETRIES_MAX {
+            let _undisturbed = self.undisturbed(overtaken).await;
             let (view, authorized) = self.looked(&request, peer)?;
             let decision = self.decide(&view, &request, &authorized)?;
             let refused = !decision.allows() && !self.is_retry(&request, &authorized);
@@ -150,7 +153,7 @@ impl Recorder {
                 // turn: look again
                 Reply::Stale => {}
                 Reply::NoRetry => return Err(request.no_retry()),
-                Reply::Late | Reply::Gone | Reply::Full(_) => {
+                Reply::Late | Reply::Gone | Reply::Full(_) | Reply::There(_) => {
                     return Err(RecorderError::RunEnded(request.run_text()));
                 }
             }
@@ -185,7 +188,15 @@ impl Recorder {
 
     /// Queues a draft and waits until what it wrote is durable.
     async fn append(&self, draft: Draft) -> Result<Reply, RecorderError> {
+        let _turn = if draft.is_log_level() { Some(self.0.level.read().await) } else { None };
         self.enqueue(draft)?.await.map_err(|_| RecorderError::LogUnavailable)?
+    }
+
+    /// Holds up what is written at log level, once that has overtaken somebody so often: each such entry makes stale
+    /// what was looked at before it, and whoever writes many of them must not keep others from acting. Nothing is to be
+    /// written at log level while it is held.
+    async fn undisturbed(&self, overtaken: usize) -> Option<RwLockWriteGuard<'_, ()>> {
+        if overtaken < limits::OVERTAKEN_MAX { None } else { Some(self.0.level.write().await) }
     }
 
     /// Queues a draft; the receiver resolves once what it wrote is durable.

@@ -2,6 +2,8 @@
 
 /// How often a decision is made again because the state changed under it.
 pub const STALE_RETRIES_MAX: usize = 8;
+/// How often of these it may be overtaken by entries at log level, before those are held up for it.
+pub const OVERTAKEN_MAX: usize = 3;
 /// How long a run may be without its lease, counted from serving after a restart, ms. DESIGN §6.
 pub const LEASE_GRACE_MS: u64 = 30_000;
 /// A wall clock that moves this much against the monotonic one is recorded before anything else. DESIGN §6.
@@ -14,6 +16,8 @@ pub const REFUSALS_PER_SECOND: u32 = 4;
 pub const RECENT_ACTS: usize = 1_024;
 /// How long a delegation or mandate that has ended is remembered, seconds.
 pub const ENDED_DELEGATION_KEPT_S: u64 = 3_600;
+/// Parts of lists of artifacts of one run remembered, so that one that is sent again is not recorded again.
+pub const PARTS_KEPT: usize = 64;
 /// Late outcomes of one act.
 pub const LATE_MAX: usize = 4;
 /// Acts listed in a manifest by id; more are counted and digested.

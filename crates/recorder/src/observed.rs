@@ -5,8 +5,8 @@ use evidence::artifact::{List, Role};
 use evidence::id::{self, Id};
 use serde_json::{Value, json};
 
-use crate::control::DEFINITIONS;
-use crate::draft::{CauseRef, Draft, Fields, Guard, Place};
+use crate::control::{ARTIFACTS, DEFINITIONS};
+use crate::draft::{CauseRef, Draft, Fields, Guard, Item, Place};
 use crate::outcome::bounded;
 use crate::sequencing::Reply;
 use crate::{Recorder, RecorderError};
@@ -41,8 +41,6 @@ pub struct ArtifactsPart {
     pub artifacts: List,
 }
 
-/// Subtype of a part of a list of artifacts.
-const ARTIFACTS: &str = "artifacts";
 /// Subtypes that say what is recorded in another way, or by the log alone.
 const RESERVED: [&str; 4] = ["late-outcome", "refusals", DEFINITIONS, ARTIFACTS];
 
@@ -105,7 +103,8 @@ impl Recorder {
         self.append_to_run(Kind::Observed, Place::harness(run, stream), fields, act_leaf).await.map(Some)
     }
 
-    /// Records a part of a list of artifacts, whole: it is what the list is known by. Gives the index of its entry.
+    /// Records a part of a list of artifacts, whole: it is what the list is known by. Gives the index of its entry,
+    /// which may be there already: whoever lost the answer sends the part again.
     pub async fn artifacts(&self, run: Id, stream: u64, part: ArtifactsPart) -> Result<u64, RecorderError> {
         let act_leaf = self.last_attempt(&run, &part.act_id);
         let payload = json!({"role": part.role.as_str(), "part": part.part,
@@ -114,7 +113,13 @@ impl Recorder {
             .text("subtype", ARTIFACTS)
             .json("payload", &payload)
             .text("act_id", &id::text(&part.act_id));
-        self.append_to_run(Kind::Observed, Place::harness(run, stream), fields, act_leaf).await
+        let item = self.0.sealer.item(Kind::Observed, Place::harness(run, stream), fields)?;
+        let item = act_leaf.map(CauseRef::Leaf).into_iter().fold(item, Item::caused_by);
+        match self.append(Draft::one(Guard::NewPart, item)).await? {
+            Reply::Written(written) => Ok(written.first),
+            Reply::There(index) => Ok(index),
+            _ => Err(RecorderError::RunEnded(id::text(&run))),
+        }
     }
 
     /// The decision of the last attempt at an act, where it was decided lately: what is seen of an act follows that.

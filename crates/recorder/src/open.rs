@@ -117,6 +117,7 @@ impl Recorder {
             refusals: Mutex::default(),
             chains: Mutex::default(),
             activation: tokio::sync::Mutex::default(),
+            level: tokio::sync::RwLock::default(),
         }));
         recorder.begin_log(&parts.keys.log).await?;
         recorder.check_keys(&opener)?;

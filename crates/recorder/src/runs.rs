@@ -129,8 +129,12 @@ impl Recorder {
     /// Opens a run, or joins one: takes the chain that was presented, or identifies the authority and issues a root;
     /// then records both. A run under a child is announced in the run that the work came from.
     pub async fn open_run(&self, open: OpenRun, peer: Peer) -> Result<Opened, RecorderError> {
-        for _ in 0..STALE_RETRIES_MAX {
-            let opening = self.on_record(self.opening(&open, peer), &open.about(), peer).await?;
+        for overtaken in 0..STALE_RETRIES_MAX {
+            let undisturbed = self.undisturbed(overtaken).await;
+            let opening = self.opening(&open, peer);
+            // a refusal is recorded at log level
+            let _undisturbed = undisturbed.filter(|_| opening.is_ok());
+            let opening = self.on_record(opening, &open.about(), peer).await?;
             let draft = self.opening_draft(&open, &opening)?;
             let (run, stream) = (opening.place.run, opening.place.stream);
             // Before it is written, so that a caller that gives up leaves no run that nobody ends. After a crash before
@@ -159,10 +163,12 @@ impl Recorder {
         peer: Peer,
     ) -> Result<Renewal, RecorderError> {
         let name = id::text(&run);
-        for _ in 0..STALE_RETRIES_MAX {
+        for overtaken in 0..STALE_RETRIES_MAX {
+            let undisturbed = self.undisturbed(overtaken).await;
             let log_index = self.control().log_index;
             let acting = self.acting(&run, stream)?;
             let under = self.renewed(&run, &open, acting, peer);
+            let _undisturbed = undisturbed.filter(|_| under.is_ok());
             let under = self.on_record(under, &open.about(), peer).await?;
             let items = self.link_items(&under, 0, None, Place::harness(run, stream))?;
             match self.append(Draft { guard: Guard::Takes { log_index }, items }).await? {
@@ -208,7 +214,7 @@ impl Recorder {
             }
             None => self.parent(&under.chain, open.parent)?,
         };
-        Ok(Opening { log_index, place, under, task, parent })
+        Ok(Opening { log_index, uid: peer.uid, place, under, task, parent })
     }
 
     /// Under a chain that somebody made for the writer's key.
@@ -302,7 +308,7 @@ impl Recorder {
 
     /// The entries of a new run or writer, and of the parent that announces it.
     fn opening_draft(&self, open: &OpenRun, opening: &Opening) -> Result<Draft, RecorderError> {
-        let Opening { log_index, place, under, task, parent } = opening;
+        let Opening { log_index, place, under, task, parent, .. } = opening;
         let ground = Ground {
             log_index: *log_index,
             task: task.name.clone(),
@@ -328,8 +334,8 @@ impl Recorder {
 
     fn started_item(&self, open: &OpenRun, opening: &Opening) -> Result<Item, RecorderError> {
         let Opening { place, under, task, parent, .. } = opening;
-        let client = json!({"task": task.name, "pid": open.client.pid, "start": open.client.start,
-            "exe": open.client.exe, "label": Assurance::Inferred.as_str()});
+        let client = json!({"task": task.name, "uid": opening.uid, "pid": open.client.pid,
+            "start": open.client.start, "exe": open.client.exe, "label": Assurance::Inferred.as_str()});
         let mut fields = Fields::new()
             .text("txn", &task.txn)
             .json("initiator", &json!(under.chain.root().principal))
@@ -379,6 +385,8 @@ impl OpenRun {
 struct Opening {
     /// Position of the log-level chain when the rest was looked at.
     log_index: u64,
+    /// Whose process asks.
+    uid: u32,
     place: RunPlace,
     under: Authority,
     task: TaskFacts,

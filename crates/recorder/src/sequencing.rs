@@ -27,6 +27,8 @@ pub(crate) enum Reply {
     Written(Written),
     /// It was there before: what stands in the log.
     Repeat(First),
+    /// The part of a list was recorded before, at this index.
+    There(u64),
     /// The proof of possession was used before, or its counter is beyond the window.
     Replayed(Reason),
     /// The state is not the one that the draft was made for: make it again.
@@ -254,6 +256,10 @@ fn check(control: &Control, draft: &Draft, now_ms: u64) -> Result<(), Reply> {
             has_room(control, run, draft, now_ms)
         }
         Guard::RunOpen => has_stream(run, item),
+        Guard::NewPart => {
+            has_stream(run, item)?;
+            recorded(run, item).map_or(Ok(()), |index| Err(Reply::There(index)))
+        }
         Guard::Tells { server } => {
             has_stream(run, item)?;
             let wraps = run.and_then(|run| run.servers.get(&item.stream));
@@ -299,6 +305,13 @@ fn has_stream(run: Option<&Run>, item: &Item) -> Result<(), Reply> {
 
 fn full(what: &'static str, fits: bool) -> Result<(), Reply> {
     if fits { Ok(()) } else { Err(Reply::Full(what)) }
+}
+
+/// Where a part of a list of artifacts that says the same of the same attempt is recorded.
+fn recorded(run: Option<&Run>, item: &Item) -> Option<u64> {
+    let Change::Part { told } = &item.change else { return None };
+    let name = control::part_of(told, item.stream, &item.entry(0, 0, [0; 32], &[]).causes);
+    run?.parts.iter().find(|part| part.name == name).map(|part| part.index)
 }
 
 /// Whether what a run begins on is still so: keys, mandates and orders, its task, the alias in it.

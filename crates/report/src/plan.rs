@@ -279,7 +279,7 @@ fn named(decision: &Record) -> Result<(Id, Id), LineageError> {
         what: "act_id that is open in the decision",
         name: format!("@{}", decision.index),
         size: decision.index + 1,
-        advice: "its fields were erased or are damaged, see `deeds entry`",
+        advice: "its fields were erased or are damaged, see `deeds entry`".into(),
     })
 }
 

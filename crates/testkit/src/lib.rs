@@ -20,6 +20,7 @@ mod clock;
 mod log;
 mod orders;
 mod parts;
+mod program;
 mod random;
 mod story;
 
@@ -28,6 +29,7 @@ pub use clock::HandClock;
 pub use ed25519_dalek::SigningKey;
 pub use log::{Draft, LogBuilder, Written};
 pub use parts::{PartField, PartItem, Parts};
+pub use program::copy_program;
 pub use random::{SeededRandom, signing_key};
 pub use story::{
     Call, Person, TestRun, named, policy_digest, resigned, signed_text, source_of, token_digest,

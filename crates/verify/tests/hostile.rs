@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use evidence::id;
 use evidence::label::Check;
+use evidence::{Digest, Kind, id};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use testkit::{LogBuilder, Parts};
+use testkit::{Draft, LogBuilder, PartField, Parts};
 use verify::{Report, TrustRoots, Verdict, verify_bundle};
 
 /// A log with one act, its content without the digest, and trust in it.
@@ -119,6 +119,98 @@ fn facts_carry_what_they_were_checked_with() {
     assert_eq!(action.run, id::text(&log.entries[6].entry.as_ref().unwrap().run));
     assert_eq!(action.reason.value, Value::Null);
     assert_eq!(action.reason.check, nothing);
+}
+
+/// A log whose run has definitions that changed and a list of artifacts in parts, and whose log level says that a
+/// client's configuration changed and an artifact was withdrawn. Also the indexes of those entries.
+fn with_things() -> (LogBuilder, Vec<u64>) {
+    let digest = |text: &str| json!(Digest::of(text.as_bytes()).to_string());
+    let mut log = LogBuilder::new("things");
+    let person = log.register("alice");
+    log.activate("permit(principal, action, resource);");
+    let changed = |what: &str, name: &str| {
+        Draft::new(Kind::DefinitionChanged)
+            .with("what", &json!(what))
+            .with("name", &json!(name))
+            .with("old", &digest("v1"))
+            .with("new", &digest("v2"))
+    };
+    let mut things = vec![log.append(changed("client-config", "codex:/x#fs"))];
+    let withdrawn = Draft::new(Kind::LabelChanged)
+        .with("change", &json!("withdrawn"))
+        .with("artifact", &json!({"uri": "file:///w/a"}))
+        .with("why", &json!("poisoned"));
+    things.push(log.append(withdrawn));
+    let mut run = log.agent("helper", &person.principal);
+    log.start(&run);
+    log.delegate(&mut run, &person);
+    let call = log.call("stdio:fs#read_file", json!({"path": "/srv/a"}));
+    let seen = |subtype: &str, payload: &Value| {
+        Draft::new(Kind::Observed).run(run.id).with("subtype", &json!(subtype)).with("payload", payload)
+    };
+    let list = json!({"server": "stdio:fs", "list": "tool", "names": {"read_file": digest("v2")}, "gone": [],
+        "complete": true});
+    let told = log.append(seen("definitions", &list));
+    let differs = changed("tool", "read_file").run(run.id).cause(log.leaf(told));
+    let differs = log.append(differs.with("server", &json!("stdio:fs")));
+    let artifacts: Vec<Value> = (0..257).map(|n| json!({"uri": format!("file:///w/{n}")})).collect();
+    let part = json!({"role": "inputs", "part": 0, "artifacts": artifacts});
+    let part = log.append(seen("artifacts", &part).with("act_id", &json!(id::text(&call.act_id))));
+    things.extend([told, differs, part]);
+    let pop = log.pop(&mut run, &call).sign(&run.key);
+    let inputs =
+        json!({"count": 257, "digest": Digest::of(&evidence::json::jcs(&json!(artifacts))).to_string()});
+    let decided = log.decided(&run, &call, &pop, "allow").with("inputs", &inputs);
+    let decided = log.append(decided);
+    let finished = log.finished(&run, &call, log.leaf(decided));
+    log.append(finished);
+    log.end(&run);
+    things.push(decided);
+    (log, things)
+}
+
+/// Whoever holds a bundle can leave nothing of definitions, artifacts and withdrawals out, and alter nothing.
+#[test]
+fn definitions_artifacts_and_withdrawals_are_held_as_all_else_is() {
+    let (log, things) = with_things();
+    let trust = trust(&log);
+    let whole = log.bundle();
+    let report = verify_bundle(&whole.encode(), &trust);
+    assert_eq!(report.verdict, Verdict::Verified, "{:#?}", report.findings);
+    let errors = |parts: &Parts| -> Vec<String> {
+        let report = verify_bundle(&parts.encode(), &trust);
+        assert_eq!(report.verdict, Verdict::Failed);
+        let errors = report.findings.iter().filter(|finding| finding.severity == verify::Severity::Error);
+        errors.map(|finding| finding.code.name().to_owned()).collect()
+    };
+    for index in things {
+        let left_out = errors(&whole.clone().without(index));
+        // of the log level the decision names the last one
+        let shown = |code: &String| ["chain-hole", "decision-revocations"].contains(&code.as_str());
+        assert!(left_out.iter().any(shown), "@{index}: {left_out:?}");
+        let count = whole.clone().item(index).fields.as_ref().map_or(0, Vec::len);
+        assert!(count > 0, "@{index} is shown");
+        for at in 0..count {
+            let mut altered = whole.clone();
+            let fields = altered.item(index).fields.as_mut().unwrap();
+            let PartField::Opened(_, value) = &mut fields[at] else { continue };
+            *value = br#""another""#.to_vec();
+            assert_eq!(errors(&altered)[0], "fields-root", "@{index}, field {at}");
+            // nor is a field dropped, or added
+            let mut shorter = whole.clone();
+            shorter.item(index).fields.as_mut().unwrap().remove(at);
+            assert_eq!(errors(&shorter)[0], "fields-malformed", "@{index}, field {at}");
+        }
+        let mut more = whole.clone();
+        more.item(index).fields.as_mut().unwrap().push(PartField::Withheld([7; 32]));
+        assert_eq!(errors(&more)[0], "fields-malformed", "@{index}");
+        // an entry of another kind in its place is not the one that the log has
+        let mut forged = whole.clone();
+        let mut entry = log.entries[usize::try_from(index).unwrap()].entry.clone().unwrap();
+        entry.kind = u64::from(Kind::Gap.code());
+        forged.item(index).entry = entry.encode();
+        assert!(errors(&forged).contains(&"inclusion".to_owned()), "@{index}");
+    }
 }
 
 /// A service's sub-agent, under a root that the service got under a person's mandate.

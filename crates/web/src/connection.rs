@@ -1,5 +1,6 @@
 //! Connections of the socket: who may come in, requests received whole and in time, and an orderly end.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::arrival::{Arrival, Timed};
 use crate::limits::{HEADERS_MAX, Limits, REFUSED_CONNECTIONS_MAX};
+use crate::owners::own_uid;
 use crate::problem::{Code, Problem};
 use crate::state::Shutdown;
 
@@ -36,9 +38,10 @@ struct Server {
     limits: Limits,
     shutdown: Shutdown,
     own_uid: u32,
-    /// Other users who are served.
-    peers: Vec<u32>,
-    served: Arc<Semaphore>,
+    /// Places by user who is served, the own user among them: nobody takes those of others.
+    served: BTreeMap<u32, Arc<Semaphore>>,
+    /// How many places each of them has.
+    places: usize,
     refused: Arc<Semaphore>,
 }
 
@@ -51,15 +54,7 @@ pub async fn serve_unix(
     limits: Limits,
     shutdown: Shutdown,
 ) {
-    let server = Arc::new(Server {
-        router: TowerToHyperService::new(router),
-        own_uid: rustix::process::geteuid().as_raw(),
-        peers,
-        served: Arc::new(Semaphore::new(limits.connections)),
-        refused: Arc::new(Semaphore::new(REFUSED_CONNECTIONS_MAX)),
-        limits,
-        shutdown: shutdown.clone(),
-    });
+    let server = Arc::new(Server::new(router, own_uid(), peers, limits, shutdown.clone()));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -128,16 +123,48 @@ async fn serve(stream: UnixStream, server: Arc<Server>) {
 }
 
 impl Server {
+    fn new(router: Router, own_uid: u32, peers: Vec<u32>, limits: Limits, shutdown: Shutdown) -> Self {
+        let users: BTreeSet<u32> = peers.into_iter().chain([own_uid]).collect();
+        let places = (limits.connections / users.len()).max(1);
+        Self {
+            router: TowerToHyperService::new(router),
+            own_uid,
+            served: users.into_iter().map(|uid| (uid, Arc::new(Semaphore::new(places)))).collect(),
+            places,
+            refused: Arc::new(Semaphore::new(REFUSED_CONNECTIONS_MAX)),
+            limits,
+            shutdown,
+        }
+    }
+
     /// A place for a connection, or why there is none.
     fn admit(&self, peer: Peer) -> Result<OwnedSemaphorePermit, Problem> {
-        may_connect(peer, self.own_uid, &self.peers)?;
-        Arc::clone(&self.served).try_acquire_owned().map_err(|_| {
+        let served = self.served.get(&peer.uid).ok_or_else(|| self.not_served(peer))?;
+        Arc::clone(served).try_acquire_owned().map_err(|_| {
             let text = format!(
-                "the server has its limit of {} connections: close some, or try again in a moment",
-                self.limits.connections
+                "the server has its limit of {} connections of one user: close some, or try again in a moment",
+                self.places
             );
             Problem::new(Code::TooManyConnections, text)
         })
+    }
+
+    /// Only the user that the server runs as is served, and those it was told to serve: the socket's mode says nearly
+    /// the same, and this holds where the socket was opened up or handed on.
+    fn not_served(&self, peer: Peer) -> Problem {
+        let text = if self.served.len() == 1 {
+            format!(
+                "this server serves the user id {} alone, not {}: start one of your own",
+                self.own_uid, peer.uid
+            )
+        } else {
+            format!(
+                "this server does not serve the user id {}: ask whoever keeps it to put it into `peers` of its \
+                 configuration",
+                peer.uid
+            )
+        };
+        Problem::new(Code::PeerRefused, text)
     }
 
     /// Receives the whole request, then lets the router answer it.
@@ -166,24 +193,6 @@ impl Server {
             Err(never) => match never {},
         }
     }
-}
-
-/// Only the user that the server runs as is served, and those it was told to serve: the socket's mode says nearly the
-/// same, and this holds where the socket was opened up or handed on.
-fn may_connect(peer: Peer, own_uid: u32, peers: &[u32]) -> Result<(), Problem> {
-    if peer.uid == own_uid || peers.contains(&peer.uid) {
-        return Ok(());
-    }
-    let text = if peers.is_empty() {
-        format!("this server serves the user id {own_uid} alone, not {}: start one of your own", peer.uid)
-    } else {
-        format!(
-            "this server does not serve the user id {}: ask whoever keeps it to put it into `peers` of its \
-             configuration",
-            peer.uid
-        )
-    };
-    Err(Problem::new(Code::PeerRefused, text))
 }
 
 fn check_head(request: &Request<Incoming>, limit: usize) -> Result<(), Problem> {
@@ -223,12 +232,20 @@ async fn receive(body: Incoming, limits: &Limits, due: Instant) -> Result<Bytes,
 mod tests {
     use super::*;
 
+    fn server(own_uid: u32, peers: &[u32], connections: usize) -> Server {
+        let limits = Limits { connections, ..Limits::default() };
+        Server::new(Router::new(), own_uid, peers.to_vec(), limits, Shutdown::default())
+    }
+
+    fn peer(uid: u32) -> Peer {
+        Peer { uid, pid: Some(7) }
+    }
+
     #[test]
     fn another_user_is_refused_and_root_is_another_user() {
-        let peer = |uid| Peer { uid, pid: Some(7) };
-        assert_eq!(may_connect(peer(1000), 1000, &[]), Ok(()));
+        assert!(server(1000, &[], 1).admit(peer(1000)).is_ok());
         for (uid, own) in [(1001, 1000), (0, 1000), (1000, 0)] {
-            let problem = may_connect(peer(uid), own, &[]).unwrap_err();
+            let problem = server(own, &[], 1).admit(peer(uid)).unwrap_err();
             assert_eq!(problem.code, Code::PeerRefused);
             assert!(problem.detail.contains(&uid.to_string()), "{}", problem.detail);
         }
@@ -236,15 +253,27 @@ mod tests {
 
     #[test]
     fn of_other_users_those_named_are_served() {
-        let peer = |uid| Peer { uid, pid: Some(7) };
+        let server = server(900, &[1000, 1001], 3);
         for uid in [900, 1000, 1001] {
-            assert_eq!(may_connect(peer(uid), 900, &[1000, 1001]), Ok(()));
+            assert!(server.admit(peer(uid)).is_ok());
         }
-        let problem = may_connect(peer(0), 900, &[1000, 1001]).unwrap_err();
+        let problem = server.admit(peer(0)).unwrap_err();
         assert!(
             problem.code == Code::PeerRefused && problem.detail.contains("`peers`"),
             "{}",
             problem.detail
         );
+    }
+
+    #[test]
+    fn nobody_takes_the_places_of_another_user() {
+        let server = server(900, &[1000, 1000, 900], 9);
+        let taken: Vec<_> = (0..4).map(|_| server.admit(peer(1000)).unwrap()).collect();
+        assert_eq!(server.admit(peer(1000)).unwrap_err().code, Code::TooManyConnections);
+        assert!(server.admit(peer(900)).is_ok());
+        drop(taken);
+        assert!(server.admit(peer(1000)).is_ok());
+        // however many users there are, each has a place
+        assert!(self::server(900, &[1, 2], 1).admit(peer(2)).is_ok());
     }
 }

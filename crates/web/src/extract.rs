@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use evidence::Digest;
 use evidence::artifact::Artifacts;
 use evidence::id::{self, Id};
+use evidence::limits::JSON_INTEGER_MAX;
 use recorder::Peer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +46,12 @@ impl Segments {
 /// An id from outside.
 pub(crate) fn id_member(name: &str, text: &str) -> Result<Id, Problem> {
     id::parse(text).ok_or_else(|| Problem::member(name, "a lower-case UUID with hyphens is expected"))
+}
+
+/// A number from outside that is to be recorded: what JSON does not carry exactly would be recorded as another one.
+pub(crate) fn exact(name: &str, number: u64) -> Result<u64, Problem> {
+    let wrong = || Problem::member(name, "it is beyond what JSON carries exactly");
+    Some(number).filter(|number| *number <= JSON_INTEGER_MAX).ok_or_else(wrong)
 }
 
 /// A digest string from outside.

@@ -10,7 +10,7 @@ pub const HEAD_MAX_BYTES: usize = 32 * 1_024;
 pub const HEADERS_MAX: usize = 100;
 /// Largest body of a request.
 pub const BODY_MAX_BYTES: usize = 16 * 1_024 * 1_024;
-/// Connections served at one time.
+/// Connections served at one time, each user who is served an equal part.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Connections that are being told why they are not served; more are closed without a word.
 pub const REFUSED_CONNECTIONS_MAX: usize = 64;
@@ -24,8 +24,6 @@ pub const FOLDED_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const PUBLISHED_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Streams whose enforcement point is remembered; the oldest is forgotten first.
 pub const POINTS_MAX: usize = 4_096;
-/// Runs whose user is remembered; the oldest is forgotten first.
-pub const OWNERS_MAX: usize = 16_384;
 /// Largest file of the published log: an entry bundle of 256 entries of 65,535 bytes.
 pub const LOG_FILE_MAX_BYTES: u64 = 256 * (2 + 65_535);
 

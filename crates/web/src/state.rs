@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::limits::{Limits, POINTS_MAX};
-use crate::owners::Owners;
 use crate::problem::{Code, Problem};
 
 /// Loads a policy directory and brings it into force. Given by the binary: nothing here knows what a policy is.
@@ -53,6 +52,8 @@ pub struct About {
     pub pid: u32,
     /// The checkpoint key as a C2SP vkey.
     pub log_vkey: String,
+    /// The policy directory that it was started with, where it was with one.
+    pub policy_at_start: Option<String>,
 }
 
 /// What a server is made of.
@@ -80,13 +81,12 @@ pub struct AppState(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     points: Mutex<Points>,
-    owners: Mutex<Owners>,
 }
 
 impl AppState {
     /// Of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared { parts, points: Mutex::default(), owners: Mutex::default() }))
+        Self(Arc::new(Shared { parts, points: Mutex::default() }))
     }
 
     pub(crate) fn recorder(&self) -> &Recorder {
@@ -104,11 +104,6 @@ impl AppState {
     /// Now, ms.
     pub(crate) fn now_ms(&self) -> u64 {
         self.0.parts.clock.wall_ms()
-    }
-
-    /// Whether a run is this user's; see [`Owners::is_of`].
-    pub(crate) fn owns(&self, run: Id, uid: u32) -> bool {
-        self.0.owners.lock().unwrap_or_else(PoisonError::into_inner).is_of(run, uid)
     }
 
     pub(crate) fn remember_point(&self, run: Id, stream: u64, point: EnforcementPoint) {

@@ -82,8 +82,10 @@ impl Pool {
 
     /// Opens a new connection.
     pub(super) async fn dial(&self) -> Result<Connection, ClientError> {
-        let unreachable =
-            |why: String| ClientError::Unreachable { socket: self.socket.display().to_string(), why };
+        let unreachable = |why: String| ClientError::Unreachable {
+            socket: self.socket.display().to_string(),
+            why: format!("{why}; `deeds doctor` says how the server is"),
+        };
         let stream =
             UnixStream::connect(&self.socket).await.map_err(|error| unreachable(error.to_string()))?;
         let (sender, driver) =

@@ -18,7 +18,7 @@ pub(crate) async fn ahead(held: &Held, act_id: &str, list: Vec<Artifact>) -> Res
         let part = part(held, act_id, ArtifactRole::Inputs, (number, artifacts));
         let client = held.run.server_soon().await?;
         match client.artifacts(&held.run.id, &part).await {
-            // Recorded twice, a part says the same twice.
+            // it may have been recorded: then it is not recorded again
             Err(error) if error.is_transient() => {
                 let client = held.run.server_soon().await?;
                 client.artifacts(&held.run.id, &part).await?;

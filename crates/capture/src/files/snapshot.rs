@@ -84,7 +84,7 @@ impl Snapshot {
         let unreadable = self.files.iter().filter(|(_, seen)| **seen == Seen::Unreadable).map(|(uri, _)| uri);
         let mut remarks = Vec::new();
         remarks.extend(self.cut.clone());
-        remarks.extend(listed("could not be read", unreadable));
+        remarks.extend(listed("could not be read, or were written to all the while", unreadable));
         remarks.extend(listed("could not be listed", self.unlisted.iter()));
         for (count, what) in [
             (self.vanished, "vanished while they were looked at"),

@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, statat};
 use rustix::io::Errno;
 
 use super::declared::{Root, Roots};
-use super::read::{Budget, Read, Seen, open_directory, read_file, read_link, read_path};
+use super::read::{Budget, Read, Seen, open_directory, open_parent, read_file, read_link, read_path};
 use super::snapshot::{At, Snapshot};
 use super::uri::{child_uri, file_uri};
 use super::{Extent, Watch};
@@ -135,7 +135,7 @@ impl Walk<'_> {
             self.seen.roots.insert(root.uri.clone(), At::Nothing);
             return;
         };
-        let at = match open_directory(CWD, &directory).map(Arc::new) {
+        let at = match open_parent(CWD, &directory).map(Arc::new) {
             Ok(directory) => match kind_of(&directory, &name) {
                 Ok(kind) => {
                     self.entry(&directory, &name, root.uri.clone(), kind, 0);

@@ -10,7 +10,7 @@ use super::methods;
 use super::presented::META_KEY;
 use super::proxy::shown;
 use crate::api::Defined;
-use crate::limits::{TASK_ID_MAX, TOOL_NAME_MAX};
+use crate::limits::{INPUT_REQUESTS_MAX, TASK_ID_MAX, TOOL_NAME_MAX};
 
 /// The `_meta` key with which a client of the modern era names itself.
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
@@ -79,6 +79,10 @@ impl Act {
         let responses = get("inputResponses");
         if responses.is_some_and(|responses| !responses.starts_with('{')) {
             return Err("its `inputResponses` are not an object".into());
+        }
+        let answers = responses.and_then(Members::of).map_or(0, |responses| responses.iter().count());
+        if answers > INPUT_REQUESTS_MAX {
+            return Err(format!("it answers {answers} requests, more than the {INPUT_REQUESTS_MAX} allowed"));
         }
         let of_meta = |name| members.as_ref().and_then(|meta| meta.get(name));
         Ok(Self {

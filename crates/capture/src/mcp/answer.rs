@@ -5,17 +5,22 @@ use evidence::{Digest, Status};
 
 use super::call::About;
 use super::frame::{Frame, Message};
+use super::inputs::requested_by_error;
 use super::members::Members;
 use super::methods;
 use super::proxy::shown;
+use super::tasks;
 use crate::limits::TASK_ID_MAX;
 
 /// Members of a result by which it is known what it is: each has one spelling.
-const READ: [&str; 8] =
+pub(crate) const READ: [&str; 8] =
     ["resultType", "isError", "inputRequests", "requestState", "task", "taskId", "status", "content"];
 /// Members of a result that carry what the act brought, which a task that has only begun cannot have yet.
-const BROUGHT: [&str; 8] =
+pub(crate) const BROUGHT: [&str; 8] =
     ["content", "structuredContent", "isError", "contents", "messages", "completion", "result", "error"];
+
+/// Members of a result by which it is known that it asks something.
+const ASKING: [&str; 2] = ["resultType", "inputRequests"];
 
 /// What a response to an act is.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +42,14 @@ pub(crate) fn read(about: &About, response: &Frame) -> Reading {
         let why = format!("the result's member `{}` differs from a known one in case alone", shown(name));
         return Reading::Odd(why);
     }
+    let body = response.body().unwrap_or_default();
+    let about_task = methods::about_task(&about.operation);
+    if about_task
+        && about.operation != methods::TASKS_RESULT
+        && let Some(why) = tasks::odd(body, about.task.as_deref())
+    {
+        return Reading::Odd(why);
+    }
     match result_type(&result).as_deref() {
         Some("input_required") => return Reading::InputRequired,
         Some("task") => {}
@@ -47,16 +60,25 @@ pub(crate) fn read(about: &About, response: &Frame) -> Reading {
     let nested = result.get("task").and_then(Members::of);
     let id = nested.as_ref().unwrap_or(&result).string("taskId");
     match id.filter(|id| (1..=TASK_ID_MAX).contains(&id.len())) {
-        Some(id) if !has_brought && !methods::about_task(&about.operation) => Reading::Task(id),
+        Some(id) if !has_brought && !about_task => {
+            tasks::odd(body, None).map_or(Reading::Task(id), Reading::Odd)
+        }
         _ => Reading::End,
     }
 }
 
-/// Whether a result asks something of the client.
+/// Whether an answer asks something of the client, or may be read as if it did.
 pub(crate) fn asks(response: &Frame) -> bool {
-    result_of(response).is_some_and(|result| {
-        result_type(&result).as_deref() == Some("input_required") || result.get("inputRequests").is_some()
-    })
+    match result_of(response) {
+        Some(result) => asks_of_client(&result) || result.look_alike(&ASKING).is_some(),
+        None => requested_by_error(response.body().unwrap_or_default())
+            .map_or(true, |found| found.is_some_and(|requests| !requests.is_empty())),
+    }
+}
+
+/// Whether a result asks something of the client.
+pub(crate) fn asks_of_client(result: &Members<'_>) -> bool {
+    result_type(result).as_deref() == Some("input_required") || result.get("inputRequests").is_some()
 }
 
 fn result_of(response: &Frame) -> Option<Members<'_>> {

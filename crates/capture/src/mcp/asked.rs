@@ -21,7 +21,7 @@ use super::frame::{Frame, Id};
 use super::members::Members;
 use super::methods::{self, ServerRoute};
 use super::open::{Answered, Cancel, Forward, NotOpened, OpenRequests, Unanswered};
-use super::proxy::{Proxy, lock, shown};
+use super::proxy::{DEAF, Deaf, Proxy, lock, shown};
 use super::record::{Seen, Side};
 use super::reply;
 use super::strip::Clean;
@@ -40,7 +40,7 @@ pub(crate) struct Asked {
     /// Held while something is told of one of those, so that nothing is told before its end is recorded.
     telling: tokio::sync::Mutex<()>,
     /// At most [`ASKING_MAX`] decisions are asked for at one time.
-    turns: Semaphore,
+    pub(super) turns: Semaphore,
     running: Tasks,
 }
 
@@ -212,7 +212,7 @@ impl Proxy {
         let cancel = self.asked.open().cancel(&id);
         if cancel == Cancel::Pass {
             self.open().withdrawn(&id, methods::LISTEN);
-            self.send_client(Clean::of(frame).bytes).await;
+            self.relay_told(methods::CANCELLED, frame).await;
         }
     }
 
@@ -228,7 +228,14 @@ impl Proxy {
         match pending {
             Pending::Ping => {
                 self.asked.open().relayed(&id);
-                self.send_server(Clean::of(frame).bytes).await;
+                match self.server_place().await {
+                    Ok(place) => {
+                        if let Some(place) = place {
+                            place.send(Item::plain(Clean::of(frame).bytes));
+                        }
+                    }
+                    Err(Deaf) => self.drop_frame(Seen::of(Side::Client, DEAF, &frame)),
+                }
             }
             pending => {
                 let proxy = Arc::clone(self);
@@ -245,7 +252,8 @@ impl Proxy {
             Pending::Ping => Ok(()),
             Pending::About { task, method } => self.told_of_made(&task, &method, &body, &clean, &told).await,
             Pending::Act(ask) => match self.goes_on_as_task(ask, &body, &told) {
-                None => Ok(()),
+                // it may have ended when it begins
+                None => self.began_as_made(&body, &clean, &told).await,
                 Some((ask, why)) => self.answered(ask, why, &body, &clean, &told).await,
             },
         };

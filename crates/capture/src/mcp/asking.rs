@@ -11,6 +11,7 @@ use super::inputs::{Asks, Request, responses};
 use super::members::Members;
 use super::proxy::Proxy;
 use super::record::{Seen, Side};
+use crate::limits::INPUT_REQUESTS_MAX;
 use crate::run::Run;
 
 /// Where the client is asked: what becomes of its answers.
@@ -56,6 +57,15 @@ impl Proxy {
                 Seen { from: Side::Server, why: why.into(), method: None, frame_digest: Some(frame_digest) };
             return Err(format!("deeds did not pass the answer on: {why}. {}", self.record(&seen).await));
         }
+        let room = INPUT_REQUESTS_MAX.saturating_sub(self.awaited(&within));
+        if requests.iter().filter(|request| !self.is_admitted(&within, request)).count() > room {
+            let why = format!("more than {INPUT_REQUESTS_MAX} requests of one task would await an answer");
+            let seen =
+                Seen { from: Side::Server, why: why.clone(), method: None, frame_digest: Some(frame_digest) };
+            return Err(format!("deeds did not pass the answer on: {why}. {}", self.record(&seen).await));
+        }
+        // as few at one time as of the server's own requests, so that the client has room
+        let _turn = if requests.is_empty() { None } else { self.asked.turns.acquire().await.ok() };
         let mut permitted = Asks::default();
         for request in &requests {
             if self.is_admitted(&within, request) {
@@ -90,6 +100,12 @@ impl Proxy {
     fn is_admitted(&self, within: &AskedIn, request: &Request) -> bool {
         let AskedIn::Task(task) = within else { return false };
         self.tasks().open_mut(task).is_some_and(|following| following.asks.has(request))
+    }
+
+    /// How many requests of the task, if it is one, await an answer.
+    fn awaited(&self, within: &AskedIn) -> usize {
+        let AskedIn::Task(task) = within else { return 0 };
+        self.tasks().open_mut(task).map_or(0, |following| following.asks.len())
     }
 
     fn await_answers(&self, within: AskedIn, permitted: Asks) {

@@ -32,7 +32,7 @@ pub(crate) struct Definitions {
     telling: bool,
 }
 
-/// Name to the digest of the definition's exact bytes; nothing for one that was defined in two ways.
+/// Name to the digest of the definition; nothing for one that was defined in two ways.
 type Names = BTreeMap<String, Option<Digest>>;
 
 #[derive(Debug, Default)]
@@ -251,11 +251,21 @@ fn listed(list: Defined, items: Option<&str>) -> Names {
     for item in items {
         let name = Members::of(item.get()).and_then(|members| members.string(name_key(list)));
         let Some(name) = name.filter(|name| is_name(list, name)) else { continue };
-        let digest = Some(Digest::of(item.get().as_bytes()));
+        let digest = Some(of_definition(item.get()));
         let seen = listed.entry(name).or_insert(digest);
         *seen = seen.filter(|seen| Some(*seen) == digest);
     }
     listed
+}
+
+/// The digest of a definition as JSON (RFC 8785), whatever the order of its members: one server writes the same
+/// definitions in another order to clients of another revision. Where readers may differ in what the numbers are, it is
+/// that of the exact bytes.
+fn of_definition(text: &str) -> Digest {
+    match evidence::json::parse_i_json(text.as_bytes()) {
+        Ok(definition) => Digest::of(&evidence::json::jcs(&definition)),
+        Err(_) => Digest::of(text.as_bytes()),
+    }
 }
 
 fn is_name(list: Defined, name: &str) -> bool {

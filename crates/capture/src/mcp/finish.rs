@@ -100,17 +100,20 @@ impl Proxy {
 
     async fn reply(self: &Arc<Self>, reply: Reply) -> Vec<u8> {
         let Reply { id, about, clean, told, own, asking, odd } = reply;
-        if let Some(told) = told
-            && let Err(why) = self.record_told(told).await
-        {
-            return withheld(&id, &why);
-        }
+        let told = match told {
+            Some(told) => self.record_told(told).await,
+            None => Ok(()),
+        };
+        // its own outcome is due whatever became of that
         if let Some((permit, finish)) = own {
             let finish = Finish { sent_frame_digest: clean.digest.clone(), ..finish };
             let finish = files::after(permit.files.as_ref(), finish).await;
             if let Err(why) = is_enqueued(permit.held.deliver(permit.act_id, finish)).await {
                 return withheld(&id, &why);
             }
+        }
+        if let Err(why) = told {
+            return withheld(&id, &why);
         }
         // Their effect on the control state is certain now: the result may be seen.
         if let Some(why) = odd {
@@ -194,7 +197,7 @@ pub(super) fn both(one: Option<String>, other: Option<String>) -> Option<String>
     }
 }
 
-fn withheld(id: &Id, why: &str) -> Vec<u8> {
+pub(super) fn withheld(id: &Id, why: &str) -> Vec<u8> {
     let text =
         format!("the call was made, but its result is withheld because its outcome is not recorded: {why}");
     reply::error(Some(id), reply::UNAVAILABLE, &text)

@@ -10,7 +10,7 @@ use super::frame::{Flaw, Frame, Id, Line, Message, elements, is_batch};
 use super::members::Members;
 use super::methods::{self, Route};
 use super::open::{Cancel, NotOpened, OpenRequests};
-use super::proxy::{End, Proxy, lock, read, shown};
+use super::proxy::{DEAF, End, Proxy, lock, read, shown};
 use super::record::{Seen, Side};
 use super::reply;
 use crate::api::Batch;
@@ -62,16 +62,12 @@ impl Proxy {
                 Route::Act => self.open_act(id, &method, frame, batch).await,
                 Route::Refuse => self.refuse_method(id, &method, &frame).await,
             },
-            Message::Notification { method } if method == methods::CANCELLED => {
-                self.passes(Side::Client, &method);
-                self.cancel(frame).await;
-            }
+            Message::Notification { method } if method == methods::CANCELLED => self.cancel(frame).await,
             Message::Notification { method } if methods::client_notification(&method) => {
-                self.passes(Side::Client, &method);
                 if method == methods::TASK_STATUS {
                     self.client_tells_of_task(frame).await;
                 } else {
-                    self.pass(frame).await;
+                    self.pass_or_drop(frame, &method).await;
                 }
             }
             Message::Notification { method } => {
@@ -92,7 +88,9 @@ impl Proxy {
                 if methods::listed(method).is_some() {
                     self.list_asked(&id, &frame);
                 }
-                self.pass(frame).await;
+                if let Err(frame) = self.pass(frame).await {
+                    self.refuse_deaf(id, method, &frame).await;
+                }
             }
             Err(why) => self.refuse_unopened(why, &id, method, &frame).await,
         }
@@ -133,7 +131,25 @@ impl Proxy {
         };
         let cancel = self.open().cancel(&id);
         if cancel == Cancel::Pass {
-            self.pass(frame).await;
+            self.pass_or_drop(frame, methods::CANCELLED).await;
+        }
+    }
+
+    /// Answers a request that passes, but not to a server that does not read.
+    async fn refuse_deaf(self: &Arc<Self>, id: Id, method: &str, frame: &Frame) {
+        let reply_due = self.open().refused(&id);
+        if let Some(list) = methods::listed(method) {
+            self.list_lost(&id, list);
+        }
+        let seen = Seen::of(Side::Client, DEAF, frame).method(method);
+        if reply_due {
+            let text = format!("{DEAF}. Restart it, or try again.");
+            let answer = move |recorded: &str| {
+                reply::error(Some(&id), reply::UNAVAILABLE, &format!("{text} {recorded}"))
+            };
+            self.refuse(seen, answer).await;
+        } else {
+            self.drop_frame(seen);
         }
     }
 

@@ -7,10 +7,10 @@ use evidence::{Digest, Status};
 
 use super::call::Going;
 use super::finish::is_enqueued;
-use super::frame::{Flaw, Frame, Id, Line, Message, Skipped, elements, is_batch};
+use super::frame::{Flaw, Frame, Id, Line, Message, Rejected, Scan, Skipped, elements, is_batch};
 use super::methods::{self, ServerTells};
 use super::open::Answered;
-use super::proxy::{Proxy, read};
+use super::proxy::{Proxy, flaw_of};
 use super::record::{Seen, Side};
 use super::reply;
 use super::strip::Clean;
@@ -19,7 +19,14 @@ use crate::api::Batch;
 impl Proxy {
     pub(super) async fn from_server(self: &Arc<Self>, line: Line) {
         match line {
-            Line::TooLong(skipped) => self.skipped(&skipped),
+            Line::TooLong(skipped) => {
+                self.drop_flawed(&Flaw::TooLong, None);
+                self.unread(
+                    &skipped,
+                    &Flaw::TooLong,
+                    "the answer was too long to be read, so it was skipped",
+                );
+            }
             Line::Complete(bytes) if self.takes_batches() && is_batch(&bytes) => {
                 self.server_batch(&bytes).await;
             }
@@ -46,9 +53,23 @@ impl Proxy {
     }
 
     async fn server_line(self: &Arc<Self>, line: Line, batch: Option<Batch>) {
-        let frame = match read(line) {
+        let frame = match line {
+            Line::Complete(bytes) => Frame::parse(bytes),
+            line => return self.drop_flawed(&flaw_of(&line), None),
+        };
+        let frame = match frame {
             Ok(frame) => frame,
-            Err((flaw, digest)) => return self.drop_flawed(&flaw, digest),
+            Err(Rejected { flaw, bytes }) => {
+                self.drop_flawed(&flaw, Some(Digest::of(&bytes).to_string()));
+                let mut scan = Scan::default();
+                scan.take(&bytes);
+                // one that was cut off has not been answered
+                if scan.is_over() {
+                    let why = "the answer is no acceptable message, so it was not passed on";
+                    self.unread(&scan.end(), &flaw, why);
+                }
+                return;
+            }
         };
         self.facts.spoke();
         match frame.message().clone() {
@@ -67,22 +88,25 @@ impl Proxy {
             let why = "this notification is not known, so it is not passed on";
             return self.drop_frame(Seen::of(Side::Server, why, &frame).method(method));
         }
-        self.passes(Side::Server, method);
         match tells {
             ServerTells::Cancelled => self.server_cancels(frame).await,
             ServerTells::Task => self.task_notification(frame).await,
             ServerTells::Progress => {
                 self.parts().told(&frame);
-                self.send_client(Clean::of(frame).bytes).await;
+                self.relay_told(method, frame).await;
             }
-            ServerTells::Known | ServerTells::Unknown => self.send_client(Clean::of(frame).bytes).await,
+            ServerTells::Known | ServerTells::Unknown => self.relay_told(method, frame).await,
         }
     }
 
-    /// A frame that was too long to be kept. What it answered gets no other answer.
-    fn skipped(self: &Arc<Self>, skipped: &Skipped) {
-        let why = Flaw::TooLong.to_string();
-        self.drop_frame(Seen { from: Side::Server, why, method: None, frame_digest: None });
+    /// Passes a notification on.
+    pub(super) async fn relay_told(&self, method: &str, frame: Frame) {
+        self.passes(Side::Server, method);
+        self.send_client(Clean::of(frame).bytes).await;
+    }
+
+    /// What a frame answered that could not be read gets no other answer.
+    fn unread(self: &Arc<Self>, skipped: &Skipped, flaw: &Flaw, why: &'static str) {
         let Some(id) = skipped.answers() else { return };
         let answered = self.open().answered(id);
         match answered {
@@ -91,17 +115,23 @@ impl Proxy {
                 if let Some(list) = methods::listed(&method) {
                     self.list_lost(id, list);
                 }
-                self.replies.spawn(Arc::clone(self).tell_skipped(id.clone(), None));
+                self.replies.spawn(Arc::clone(self).tell_unread(id.clone(), None, flaw.to_string(), why));
             }
             Answered::Call { permit, sent_us, .. } => {
-                self.replies.spawn(Arc::clone(self).tell_skipped(id.clone(), Some((permit, sent_us))));
+                let act = Some((permit, sent_us));
+                self.replies.spawn(Arc::clone(self).tell_unread(id.clone(), act, flaw.to_string(), why));
             }
         }
     }
 
-    /// Records that an act's answer was skipped, and tells the caller.
-    async fn tell_skipped(self: Arc<Self>, id: Id, act: Option<(Going, u64)>) {
-        let why = "the answer was too long to be read, so it was skipped";
+    /// Records that an act's answer was not read, and tells the caller.
+    async fn tell_unread(
+        self: Arc<Self>,
+        id: Id,
+        act: Option<(Going, u64)>,
+        flaw: String,
+        why: &'static str,
+    ) {
         if let Some((going, sent_us)) = act {
             if let Some(permit) = going.permit {
                 let finish = self.unheard(&permit, Status::Unknown, why, self.since(sent_us));
@@ -110,7 +140,6 @@ impl Proxy {
             }
             self.open().relayed(&id);
         }
-        self.send_client(reply::error(Some(&id), reply::UNAVAILABLE, &format!("{}: {why}", Flaw::TooLong)))
-            .await;
+        self.send_client(reply::error(Some(&id), reply::UNAVAILABLE, &format!("{flaw}: {why}"))).await;
     }
 }

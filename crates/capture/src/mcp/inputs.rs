@@ -14,7 +14,7 @@ use crate::limits::{INPUT_KEY_MAX, INPUT_REQUESTS_MAX};
 /// The request for a person's answer.
 const ELICIT: &str = "elicitation/create";
 /// The code of the error with which a server asks for what must be done at a URL first.
-const URL_ELICITATION_REQUIRED: &str = "-32042";
+const URL_ELICITATION_REQUIRED: f64 = -32_042.0;
 
 /// One request to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,11 @@ impl Request {
 pub(crate) fn requested(text: &str) -> Result<Option<Vec<Request>>, String> {
     let Some(members) = Members::of(text) else { return Ok(None) };
     let nested = members.get("task").and_then(Members::of);
-    let found = members.get("inputRequests").or_else(|| nested.as_ref()?.get("inputRequests"));
+    let in_task = nested.as_ref().and_then(|nested| nested.get("inputRequests"));
+    let found = match (members.get("inputRequests"), in_task) {
+        (Some(_), Some(_)) => return Err("it asks something of the client in two places".into()),
+        (found, in_task) => found.or(in_task),
+    };
     let Some(found) = found else {
         let waits = members.string("resultType").as_deref() == Some("input_required");
         return Ok(waits.then(Vec::new));
@@ -58,10 +62,18 @@ pub(crate) fn requested(text: &str) -> Result<Option<Vec<Request>>, String> {
 /// Reads what an error asks of the client (2025-11-25, `URLElicitationRequired`): nothing for any other error.
 pub(crate) fn requested_by_error(error: &str) -> Result<Option<Vec<Request>>, String> {
     let Some(error) = Members::of(error) else { return Ok(None) };
-    if error.get("code") != Some(URL_ELICITATION_REQUIRED) {
+    let odd = |name: &str| format!("its member `{}` differs from a known one in case alone", shown(name));
+    if let Some(name) = error.look_alike(&["code"]) {
+        return Err(odd(name));
+    }
+    if !error.get("code").is_some_and(requires_url) {
         return Ok(None);
     }
     let data = error.get("data").and_then(Members::of);
+    let look_alike = error.look_alike(&["data"]);
+    if let Some(name) = look_alike.or_else(|| data.as_ref()?.look_alike(&["elicitations"])) {
+        return Err(odd(name));
+    }
     let Some(list) = data.and_then(|data| data.get("elicitations")) else { return Ok(None) };
     let list: Vec<&RawValue> =
         serde_json::from_str(list).map_err(|_| "the elicitations of its error are not a list")?;
@@ -77,6 +89,12 @@ pub(crate) fn requested_by_error(error: &str) -> Result<Option<Vec<Request>>, St
         params: Some(params.get().to_owned()).filter(|params| params.starts_with('{')),
     };
     Ok(Some(list.iter().enumerate().map(ask).collect()))
+}
+
+/// Whether a code is that of the error, however the number is written.
+fn requires_url(code: &str) -> bool {
+    let code: Option<f64> = code.trim_matches('"').parse().ok();
+    code.is_some_and(|code| (code - URL_ELICITATION_REQUIRED).abs() < 1.0)
 }
 
 fn ask(key: &str, text: &str) -> Result<Request, String> {
@@ -122,6 +140,11 @@ impl Asks {
             }
         }
         replaced
+    }
+
+    /// How many are awaited.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> Option<Ask> {

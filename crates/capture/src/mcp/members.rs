@@ -38,8 +38,11 @@ impl<'a> Members<'a> {
     /// to case, so that such a frame would mean one thing here and another there.
     pub(crate) fn look_alike(&self, names: &[&str]) -> Option<&str> {
         let fold = |name: &str| name.to_uppercase().to_lowercase();
+        let known: Vec<String> = names.iter().map(|name| fold(name)).collect();
+        // no letter that another reader takes for an ASCII one is longer than three bytes
+        let longest = 3 * names.iter().map(|name| name.len()).max().unwrap_or(0);
         let is_one =
-            |name: &str| !names.contains(&name) && names.iter().any(|known| fold(name) == fold(known));
+            |name: &str| name.len() <= longest && !names.contains(&name) && known.contains(&fold(name));
         self.0.iter().map(|(name, _)| name.as_str()).find(|name| is_one(name))
     }
 }

@@ -23,6 +23,8 @@ pub(crate) const PROMPTS_GET: &str = "prompts/get";
 pub(crate) const TASKS_GET: &str = "tasks/get";
 /// What came of a task (2025-11-25).
 pub(crate) const TASKS_RESULT: &str = "tasks/result";
+/// Which tasks there are.
+pub(crate) const TASKS_LIST: &str = "tasks/list";
 /// Answers to what a task asked for.
 pub(crate) const TASKS_UPDATE: &str = "tasks/update";
 /// The request that names the client.
@@ -51,7 +53,7 @@ pub(crate) fn client_request(method: &str) -> Route {
         | "resources/unsubscribe"
         | "prompts/list"
         | LISTEN
-        | "tasks/list" => Route::Pass,
+        | TASKS_LIST => Route::Pass,
         TOOLS_CALL | RESOURCES_READ | PROMPTS_GET | "completion/complete" => Route::Act,
         method if about_task(method) => Route::Act,
         _ => Route::Refuse,

@@ -115,6 +115,11 @@ impl<P> OpenRequests<P> {
         Self { slots: HashMap::new(), cancellations: 0, closed: false, max }
     }
 
+    /// Whether no request is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Opens a request that passes undecided.
     pub(crate) fn pass(&mut self, id: &Id, method: &str) -> Result<(), NotOpened> {
         self.insert(id, Slot::Passed { method: method.to_owned(), cancelled: None })

@@ -1,6 +1,8 @@
 //! The proxy itself: two pumps, two queues, and how they start and end. What happens to each frame is said in
 //! `from_client.rs` and `from_server.rs`; the answers of the server have `responses.rs`.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -28,7 +30,7 @@ use super::tasks::TaskTable;
 use super::traffic::Traffic;
 use super::write::{Item, Progress, write_frames};
 use super::{WrapOptions, child};
-use crate::limits::{DECIDING_MAX, DRAIN_WAIT, EXIT_WAIT, OBSERVING_MAX, QUEUE_FRAMES};
+use crate::limits::{DEAF_WAIT, DECIDING_MAX, DRAIN_WAIT, EXIT_WAIT, OBSERVING_MAX, QUEUE_FRAMES};
 use crate::run::tasks::Tasks;
 use crate::run::{Ambient, Run};
 
@@ -45,6 +47,8 @@ pub(crate) struct Proxy {
     /// Whether files that calls name are looked at.
     pub(super) files: bool,
     pub(super) read_fail_open: Vec<String>,
+    /// Whether the server reads nothing although it was waited for.
+    is_deaf: AtomicBool,
     /// At most [`DECIDING_MAX`] decisions are asked for at one time.
     pub(super) deciding: Semaphore,
     pub(super) observing: Arc<Semaphore>,
@@ -79,6 +83,12 @@ pub(crate) struct Queues {
     to_server: mpsc::Receiver<Item>,
 }
 
+/// The server does not read what it is sent.
+pub(super) struct Deaf;
+
+/// The same in words.
+pub(super) const DEAF: &str = "the MCP server does not read what it is sent, so this was not passed on";
+
 /// Which side ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -100,6 +110,7 @@ impl Proxy {
             root_dir: options.root_dir.clone(),
             files: options.files,
             read_fail_open: options.read_fail_open.clone(),
+            is_deaf: AtomicBool::new(false),
             deciding: Semaphore::new(DECIDING_MAX),
             observing: Arc::new(Semaphore::new(OBSERVING_MAX)),
             calls: Tasks::default(),
@@ -155,22 +166,41 @@ impl Proxy {
             self.calls.settle(DRAIN_WAIT).await;
         }
         close(&self.to_server, &mut server_writer).await;
-        let code = child::stop(&mut child).await;
-        // what the server wrote before it exited is still in the pipe
-        if !server_pump.is_finished() && timeout(EXIT_WAIT, &mut server_pump).await.is_err() {
+        // Clients that hang up kill what they started within half a second, which many servers take to exit. Where
+        // nothing is under way the end is recorded before that, and what the server says to nobody is not heard.
+        let is_over = end == End::Closed && self.is_quiet();
+        if is_over {
             server_pump.abort();
+            self.end_runs(end, &facts).await;
         }
-        self.finish_asked().await;
-        self.finish_open(end).await;
-        self.tell_the_rest(&facts).await;
-        let reason = if end == End::Closed { "closed" } else { "server-exited" };
-        self.guests.end(reason).await;
-        self.run.end(reason).await;
+        let code = child::stop(&mut child).await;
+        if !is_over {
+            // what the server wrote before it exited is still in the pipe
+            if !server_pump.is_finished() && timeout(EXIT_WAIT, &mut server_pump).await.is_err() {
+                server_pump.abort();
+            }
+            self.end_runs(end, &facts).await;
+        }
         close(&self.to_client, &mut client_writer).await;
         self.calls.abort();
         self.replies.abort();
         self.asked.end();
         code
+    }
+
+    /// Whether the client waits for nothing: no answer, and no task to end.
+    fn is_quiet(&self) -> bool {
+        self.open().is_empty() && !self.tasks().is_any_open()
+    }
+
+    /// Records the outcomes of what is still open, and the end of the runs.
+    async fn end_runs(self: &Arc<Self>, end: End, facts: &JoinHandle<()>) {
+        self.finish_asked().await;
+        self.finish_open(end).await;
+        self.tell_the_rest(facts).await;
+        let reason = if end == End::Closed { "closed" } else { "server-exited" };
+        self.guests.end(reason).await;
+        self.run.end(reason).await;
     }
 
     fn start_client_writer<O>(self: &Arc<Self>, queue: mpsc::Receiver<Item>, stdout: O) -> Writer
@@ -242,14 +272,45 @@ impl Proxy {
         let _ = self.to_client.send(Item::plain(bytes)).await;
     }
 
-    /// Passes a frame of the client on, byte for byte but for what in its `_meta` is meant for us.
-    pub(super) async fn pass(&self, frame: Frame) {
-        match stripped(&frame) {
-            Ok(Some(clean)) => self.send_server(clean.into_bytes()).await,
-            Ok(None) => self.send_server(frame.into_bytes()).await,
+    /// Passes a frame of the client on, byte for byte but for what in its `_meta` is meant for us. Gives it back where
+    /// the server does not read.
+    pub(super) async fn pass(&self, frame: Frame) -> Result<(), Frame> {
+        let place = match self.server_place().await {
+            Ok(place) => place,
+            Err(Deaf) => return Err(frame),
+        };
+        let bytes = match stripped(&frame) {
+            Ok(Some(clean)) => clean.into_bytes(),
+            Ok(None) => frame.into_bytes(),
             // a slice of the frame is always found in it
-            Err(why) => tracing::error!(why, "a frame was not passed on"),
+            Err(why) => {
+                tracing::error!(why, "a frame was not passed on");
+                return Ok(());
+            }
+        };
+        // without a place the server is gone; closing answers what is open
+        if let Some(place) = place {
+            place.send(Item::plain(bytes));
         }
+        Ok(())
+    }
+
+    /// Passes a notification on.
+    pub(super) async fn pass_or_drop(self: &Arc<Self>, frame: Frame, method: &str) {
+        match self.pass(frame).await {
+            Ok(()) => self.passes(Side::Client, method),
+            Err(frame) => self.drop_frame(Seen::of(Side::Client, DEAF, &frame).method(method)),
+        }
+    }
+
+    /// A place in the queue to the server for what the client sends, without which nothing more of the client is
+    /// read; nothing when the server is gone. Whoever reads nothing for [`DEAF_WAIT`] is not waited for until it has
+    /// read again: otherwise it would not be seen, either, that the client hangs up.
+    pub(super) async fn server_place(&self) -> Result<Option<mpsc::Permit<'_, Item>>, Deaf> {
+        let wait = if self.is_deaf.load(Ordering::Relaxed) { Duration::ZERO } else { DEAF_WAIT };
+        let place = timeout(wait, self.server_slot()).await;
+        self.is_deaf.store(place.is_err(), Ordering::Relaxed);
+        place.map_err(|_| Deaf)
     }
 
     pub(super) async fn send_server(&self, bytes: Vec<u8>) {
@@ -303,12 +364,19 @@ async fn close(queue: &mpsc::Sender<Item>, writer: &mut Writer) {
 
 pub(super) fn read(line: Line) -> Result<Frame, (Flaw, Option<String>)> {
     match line {
-        Line::TooLong(_) => Err((Flaw::TooLong, None)),
-        Line::Stalled { bytes } => Err((Flaw::Stalled { bytes }, None)),
         Line::Complete(bytes) => Frame::parse(bytes).map_err(|rejected| {
             let digest = evidence::Digest::of(&rejected.bytes).to_string();
             (rejected.flaw, Some(digest))
         }),
+        line => Err((flaw_of(&line), None)),
+    }
+}
+
+/// What is wrong with a line that is not complete.
+pub(super) fn flaw_of(line: &Line) -> Flaw {
+    match line {
+        Line::Stalled { bytes } => Flaw::Stalled { bytes: *bytes },
+        Line::TooLong(_) | Line::Complete(_) => Flaw::TooLong,
     }
 }
 

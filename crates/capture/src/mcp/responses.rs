@@ -9,7 +9,7 @@ use super::answer::{self, Reading};
 use super::asking::{AskedIn, Asking};
 use super::attempts::Key;
 use super::call::{About, Going, Permit};
-use super::finish::Reply;
+use super::finish::{Reply, withheld};
 use super::frame::{Frame, Id, Message};
 use super::inputs::{requested, requested_by_error};
 use super::members::Members;
@@ -30,7 +30,11 @@ impl Proxy {
                     self.list_answered(&id, list, is_error || asks, &frame);
                 }
                 if asks {
-                    return self.refuse_asking(&id, &frame).await;
+                    let why = "an answer that asks something of the client, to a request that is no act";
+                    return self.refuse_answer(&id, why, &frame).await;
+                }
+                if method == methods::TASKS_LIST && !is_error {
+                    return self.tasks_listed(id, frame).await;
                 }
                 if method == methods::INITIALIZE && !is_error {
                     *lock(&self.version) = version_of(&frame);
@@ -57,14 +61,24 @@ impl Proxy {
         frame: Frame,
     ) {
         let about = Arc::clone(&going.about);
-        let told = self.told_in_answer(&about, &frame);
         let (mut own, mut odd) = (None, None);
-        let reading = answer::read(&about, &frame);
+        let reading = match self.foreign(going) {
+            Some(why) => Reading::Odd(why),
+            None => answer::read(&about, &frame),
+        };
+        let mut told = match &reading {
+            Reading::Odd(_) => None,
+            _ => self.told_in_answer(&about, &frame),
+        };
         if let Some(permit) = going.permit.clone() {
             let followed = match &reading {
                 Reading::Task(task) => self.follow(task, going, permit, sent_us),
                 _ => Err((permit, "")),
             };
+            if let (Reading::Task(task), Ok(())) = (&reading, &followed) {
+                // a task may have ended when it begins
+                told = self.told(task, frame.body().unwrap_or_default(), false, &frame);
+            }
             own = followed.err().map(|(permit, why)| {
                 let mut finish = self.outcome(&about, &permit, &frame, cancelled, sent_us);
                 let odd = if let Reading::Odd(odd) = &reading { odd.as_str() } else { why };
@@ -123,9 +137,36 @@ impl Proxy {
         Ok(found.map(asking))
     }
 
-    /// Requests that pass undecided have no answers that ask something of the client.
-    async fn refuse_asking(self: &Arc<Self>, id: &Id, frame: &Frame) {
-        let why = "an answer that asks something of the client, to a request that is no act";
+    /// Why an answer is not for whoever asked: while it was asked about, the task has become that of a call under
+    /// another authority.
+    fn foreign(&self, going: &Going) -> Option<String> {
+        let asker = going.permit.as_ref().map_or(&self.run.id, |permit| &permit.held.run.id);
+        let is_foreign = self.tasks().run_of(going.about.task.as_deref()?)? != asker.as_str();
+        is_foreign.then(|| "the task is that of a call under another delegation".into())
+    }
+
+    /// Relays a list of tasks once every end that it shows is recorded.
+    async fn tasks_listed(self: &Arc<Self>, id: Id, frame: Frame) {
+        let told = match self.told_in_list(&frame) {
+            Ok(told) => told,
+            Err(why) => return self.refuse_answer(&id, &why, &frame).await,
+        };
+        if told.is_empty() {
+            return self.send_client(Clean::of(frame).bytes).await;
+        }
+        let proxy = Arc::clone(self);
+        self.replies.spawn(async move {
+            let mut recorded = Ok(());
+            for told in told {
+                recorded = recorded.and(proxy.record_told(told).await);
+            }
+            let bytes = recorded.map_or_else(|why| withheld(&id, &why), |()| Clean::of(frame).bytes);
+            proxy.send_client(bytes).await;
+        });
+    }
+
+    /// Answers a request that passed with an error in place of an answer that does not.
+    async fn refuse_answer(self: &Arc<Self>, id: &Id, why: &str, frame: &Frame) {
         self.drop_frame(Seen::of(Side::Server, why, frame));
         let text = format!("deeds did not pass the answer on: {why}");
         self.send_client(reply::error(Some(id), reply::REFUSED, &text)).await;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use evidence::{Digest, Status};
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -14,11 +15,12 @@ use super::files;
 use super::finish::{both, is_enqueued, kept_text};
 use super::frame::{Frame, Message};
 use super::inputs::{Asks, requested};
+use super::members::Members;
 use super::methods;
 use super::outputs::Outputs;
 use super::proxy::Proxy;
 use super::record::{Seen, Side};
-use super::strip::{Clean, without_ours};
+use super::strip::without_ours;
 use super::tasks::{self, Ending, NotFollowed, Stand};
 use crate::api::{Artifacts, Finish, Observe};
 use crate::limits::RESULT_HOLD;
@@ -40,11 +42,11 @@ pub(crate) struct Ended {
     act_id: String,
     operation: String,
     outcome: watch::Receiver<Recorded>,
-    /// Digest string of the last result that was recorded.
-    result: Option<String>,
+    /// Digest string of the last result that was told, and whether it is recorded.
+    result: Option<(String, watch::Receiver<Recorded>)>,
 }
 
-/// Whether an outcome is enqueued, or why it is not; nothing as long as that is open.
+/// Whether something is recorded, or why it is not; nothing as long as that is open.
 type Recorded = Option<Result<(), String>>;
 
 /// What a message tells of a task, to be recorded before the message is relayed.
@@ -53,10 +55,19 @@ pub(super) enum Told {
     End { permit: Permit, finish: Box<Finish>, tell: watch::Sender<Recorded> },
     /// Something after its end.
     After {
-        outcome: watch::Receiver<Recorded>,
+        /// What is recorded before: the outcome, or the same result.
+        before: watch::Receiver<Recorded>,
         /// A result that is not recorded yet.
-        result: Option<(Weak<Run>, Box<Observe>)>,
+        result: Option<NewResult>,
     },
+}
+
+/// A result that was not recorded before, as it is observed.
+pub(super) struct NewResult {
+    /// The run of its act, if that still goes on.
+    run: Weak<Run>,
+    observe: Box<Observe>,
+    tell: watch::Sender<Recorded>,
 }
 
 impl Proxy {
@@ -90,8 +101,27 @@ impl Proxy {
         self.told(task, response.body()?, is_result, response)
     }
 
+    /// What a list of tasks tells of those that are followed here, where that is anything new. An error says why the
+    /// list is not relayed: it lists tasks, and does not bring what comes of them.
+    pub(super) fn told_in_list(&self, response: &Frame) -> Result<Vec<Told>, String> {
+        let list = response.body().and_then(Members::of).and_then(|result| result.get("tasks"));
+        let list: Vec<&RawValue> = list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
+        for task in &list {
+            let members = Members::of(task.get());
+            let brings = |name: &&&str| members.as_ref().is_some_and(|members| members.get(name).is_some());
+            if let Some(name) = ["task", "result", "error", "inputRequests"].iter().find(brings) {
+                return Err(format!("a list of tasks does not bring `{name}`"));
+            }
+            tasks::odd(task.get(), None).map_or(Ok(()), Err)?;
+        }
+        let told = list
+            .iter()
+            .filter_map(|task| self.told(&tasks::told_of(task.get())?, task.get(), false, response));
+        Ok(told.filter(|told| !told.is_settled()).collect())
+    }
+
     /// What `text` of a frame tells of a task; `is_result` where it is what came of the task itself.
-    fn told(&self, task: &str, text: &str, is_result: bool, frame: &Frame) -> Option<Told> {
+    pub(super) fn told(&self, task: &str, text: &str, is_result: bool, frame: &Frame) -> Option<Told> {
         let read = |operation: &str| {
             if is_result {
                 let (status, detail) = judge_result(operation, text);
@@ -106,8 +136,7 @@ impl Proxy {
         }
         let ended = tasks.ended_mut(task)?;
         let Stand::Ended(ending) = read(&ended.operation) else { return None };
-        let result = ended.news(&ending, task, frame);
-        Some(Told::After { outcome: ended.outcome.clone(), result })
+        Some(ended.told_after(&ending, task, frame))
     }
 
     fn end_of(&self, following: Following, ending: &Ending<'_>, frame: &Frame) -> (Ended, Told) {
@@ -132,8 +161,8 @@ impl Proxy {
             run: Arc::downgrade(&permit.held.run),
             act_id: permit.act_id.clone(),
             operation: about.operation.clone(),
+            result: result_digest.map(|digest| (digest, outcome.clone())),
             outcome,
-            result: result_digest,
         };
         (ended, Told::End { permit, finish: Box::new(finish), tell })
     }
@@ -147,17 +176,24 @@ impl Proxy {
                 tell.send_replace(Some(recorded.clone()));
                 recorded
             }
-            Told::After { mut outcome, result } => {
-                let before = timeout(RESULT_HOLD, outcome.wait_for(Option::is_some)).await;
+            Told::After { mut before, result } => {
+                let before = timeout(RESULT_HOLD, before.wait_for(Option::is_some)).await;
                 let before = before.map(|seen| seen.map(|seen| seen.clone()));
-                let Ok(Ok(Some(before))) = before else {
-                    return Err("the deeds server did not take the outcome in time".into());
+                let before = match before {
+                    Ok(Ok(Some(before))) => before,
+                    _ => Err("the deeds server did not take what came before it in time".into()),
                 };
-                before?;
-                let Some((run, observe)) = result else { return Ok(()) };
-                // a run that has ended takes nothing any more; its act is named all the same
-                let run = run.upgrade().unwrap_or_else(|| Arc::clone(&self.run));
-                run.observe_soon(*observe).await.map(|_| ()).map_err(|error| error.to_string())
+                let Some(NewResult { run, observe, tell }) = result else { return before };
+                let recorded = match before {
+                    Ok(()) => {
+                        // a run that has ended takes nothing any more; its act is named all the same
+                        let run = run.upgrade().unwrap_or_else(|| Arc::clone(&self.run));
+                        run.observe_soon(*observe).await.map(|_| ()).map_err(|error| error.to_string())
+                    }
+                    failed => failed,
+                };
+                tell.send_replace(Some(recorded.clone()));
+                recorded
             }
         }
     }
@@ -166,17 +202,19 @@ impl Proxy {
     pub(super) async fn task_notification(self: &Arc<Self>, frame: Frame) {
         let params = frame.params().unwrap_or_default();
         let task = tasks::told_of(params);
-        let told = task.as_deref().and_then(|task| self.told(task, params, false, &frame));
-        let asking = match requested(params) {
-            Ok(found) => found.map(|requests| {
-                let within = self.asked_in_task(task.as_deref());
-                let sent_frame_digest = without_ours(frame.text()).map(|text| digest(&text));
-                Asking { within, requests, frame_digest: frame.digest(), sent_frame_digest }
-            }),
-            Err(why) => return self.drop_frame(seen(&frame, &why)),
+        let asked = match (tasks::odd(params, None), requested(params)) {
+            (None, Ok(asked)) => asked,
+            // it is not seen by anybody, so it ends nothing
+            (Some(why), _) | (None, Err(why)) => return self.drop_frame(seen(&frame, &why)),
         };
+        let told = task.as_deref().and_then(|task| self.told(task, params, false, &frame));
+        let asking = asked.map(|requests| {
+            let within = self.asked_in_task(task.as_deref());
+            let sent_frame_digest = without_ours(frame.text()).map(|text| digest(&text));
+            Asking { within, requests, frame_digest: frame.digest(), sent_frame_digest }
+        });
         if asking.is_none() && told.as_ref().is_none_or(Told::is_settled) {
-            return self.send_client(Clean::of(frame).bytes).await;
+            return self.relay_told(&method_of(&frame), frame).await;
         }
         // each of these is kept until its outcome is enqueued, so there are only so many
         let Ok(turn) = Arc::clone(&self.observing).try_acquire_owned() else {
@@ -192,7 +230,7 @@ impl Proxy {
             let recorded = proxy.record_asked(told, asking).await;
             drop(turn);
             match recorded {
-                Ok(()) => proxy.send_client(Clean::of(frame).bytes).await,
+                Ok(()) => proxy.relay_told(&method_of(&frame), frame).await,
                 Err(why) => proxy.drop_frame(seen(&frame, &why)),
             }
         });
@@ -243,15 +281,21 @@ impl Proxy {
 }
 
 impl Ended {
-    /// A result that was not recorded before, as it is observed.
-    fn news(&mut self, ending: &Ending<'_>, task: &str, frame: &Frame) -> Option<(Weak<Run>, Box<Observe>)> {
-        let result = ending.body?;
+    /// What is to be recorded of a message after the end. A result that is as the last one goes with that, unless its
+    /// record failed.
+    fn told_after(&mut self, ending: &Ending<'_>, task: &str, frame: &Frame) -> Told {
+        let outcome = self.outcome.clone();
+        let Some(result) = ending.body else { return Told::After { before: outcome, result: None } };
         let digest = digest(result);
-        if self.result.as_ref() == Some(&digest) {
-            return None;
+        if let Some((last, recorded)) = &self.result
+            && *last == digest
+            && !matches!(&*recorded.borrow(), Some(Err(_)))
+        {
+            return Told::After { before: recorded.clone(), result: None };
         }
         let payload = json!({"task": task, "status": ending.status.as_str(), "result_digest": digest, "size": result.len()});
-        self.result = Some(digest);
+        let (tell, recorded) = watch::channel(None);
+        self.result = Some((digest, recorded));
         let observe = Observe {
             stream: 0,
             subtype: "task-result".into(),
@@ -261,7 +305,8 @@ impl Ended {
             frame_digest: Some(frame.digest()),
             refusal: false,
         };
-        Some((Weak::clone(&self.run), Box::new(observe)))
+        let result = NewResult { run: Weak::clone(&self.run), observe: Box::new(observe), tell };
+        Told::After { before: outcome, result: Some(result) }
     }
 }
 
@@ -270,17 +315,20 @@ impl Told {
     fn is_settled(&self) -> bool {
         match self {
             Self::End { .. } => false,
-            Self::After { outcome, result } => result.is_none() && matches!(&*outcome.borrow(), Some(Ok(()))),
+            Self::After { before, result } => result.is_none() && matches!(&*before.borrow(), Some(Ok(()))),
         }
     }
 }
 
 fn seen(frame: &Frame, why: &str) -> Seen {
-    let method = match frame.message() {
-        Message::Notification { method } => method.as_str(),
-        _ => "",
-    };
-    Seen::of(Side::Server, why, frame).method(method)
+    Seen::of(Side::Server, why, frame).method(&method_of(frame))
+}
+
+fn method_of(frame: &Frame) -> String {
+    match frame.message() {
+        Message::Notification { method } => method.clone(),
+        _ => String::new(),
+    }
 }
 
 fn digest(text: &str) -> String {

@@ -7,9 +7,13 @@ use std::collections::HashMap;
 
 use evidence::Status;
 
-use super::answer::judge_result;
+use super::answer::{self, judge_result};
 use super::members::Members;
+use super::proxy::shown;
 use crate::limits::TASKS_MAX;
+
+/// Members by which it is known how a task stands: each has one spelling, and all stand in one place.
+const READ: [&str; 6] = ["task", "taskId", "status", "result", "error", "inputRequests"];
 
 /// How a message says that a task stands. Texts are exact, from a frame that was checked.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,15 +56,65 @@ pub(crate) fn read<'a>(operation: &str, told: &'a str) -> Stand<'a> {
             Some(error) => {
                 Ending { status: Status::RefusedByTarget, body: Some(error), detail: says("failed") }
             }
-            None => {
-                Ending { status: Status::ToolError, body: None, detail: says("failed; why was not with it") }
-            }
+            None => match task.get("result") {
+                result @ Some(_) => {
+                    Ending { status: Status::ToolError, body: result, detail: says("failed") }
+                }
+                None => Ending {
+                    status: Status::ToolError,
+                    body: None,
+                    detail: says("failed; why was not with it"),
+                },
+            },
         }),
         Some("cancelled") => {
             Stand::Ended(Ending { status: Status::Cancelled, body: None, detail: says("was cancelled") })
         }
         _ => Stand::GoesOn,
     }
+}
+
+/// Why a message about a task cannot be relied on: another reader could take it for something else, or it brings of a
+/// result what only the end of a task may bring. Nothing where all is well. `task` is the one that it must be about.
+pub(crate) fn odd(told: &str, task: Option<&str>) -> Option<String> {
+    let members = Members::of(told)?;
+    let nested = members.get("task").and_then(Members::of);
+    if let Some(name) =
+        members.look_alike(&READ).or_else(|| nested.as_ref().and_then(|nested| nested.look_alike(&READ)))
+    {
+        return Some(format!("its member `{}` differs from a known one in case alone", shown(name)));
+    }
+    let beside = |name: &&str| *name != "task" && members.get(name).is_some();
+    if members.get("task").is_some() && READ.iter().any(beside) {
+        return Some("it tells of a task in two places".into());
+    }
+    let members = nested.unwrap_or(members);
+    if let (Some(task), Some(id)) = (task, members.get("taskId"))
+        && serde_json::from_str::<String>(id).ok().as_deref() != Some(task)
+    {
+        return Some("it tells of another task than the one asked about".into());
+    }
+    let status = members.string("status");
+    let has_error = members.get("error").is_some();
+    let may = |name: &&&str| match status.as_deref() {
+        Some("completed") => **name == "result",
+        Some("failed") => **name == "error" || **name == "result" && !has_error,
+        _ => false,
+    };
+    let brought = answer::BROUGHT.iter().filter(|name| members.get(name).is_some()).find(|name| !may(name));
+    if let Some(name) = brought {
+        return Some(format!("it has `{name}`, which a task in its state does not bring"));
+    }
+    odd_result(members.get("result")?)
+}
+
+/// The same for what came of a task.
+fn odd_result(result: &str) -> Option<String> {
+    let members = Members::of(result)?;
+    if let Some(name) = members.look_alike(&answer::READ) {
+        return Some(format!("the result's member `{}` differs from a known one in case alone", shown(name)));
+    }
+    answer::asks_of_client(&members).then(|| "the result of the task asks something of the client".into())
 }
 
 /// The task that a notification tells of.
@@ -122,6 +176,11 @@ impl<P, E> TaskTable<P, E> {
         }
         self.tasks.insert(id.to_owned(), Task { run: run.to_owned(), state: State::Open(permit) });
         Ok(())
+    }
+
+    /// Whether the end of any task is still to come.
+    pub(crate) fn is_any_open(&self) -> bool {
+        self.tasks.values().any(|task| matches!(task.state, State::Open(_)))
     }
 
     /// The run in which the act that became this task was decided.
@@ -243,6 +302,7 @@ mod tests {
             (r#"{"task":{"taskId":"t","status":"completed"}}"#, (Status::Ok, None)),
             (r#"{"status":"failed","error":{"code":1}}"#, (Status::RefusedByTarget, some(r#"{"code":1}"#))),
             (r#"{"status":"failed"}"#, (Status::ToolError, None)),
+            (r#"{"status":"failed","result":{}}"#, (Status::ToolError, some("{}"))),
             (r#"{"status":"cancelled"}"#, (Status::Cancelled, None)),
         ] {
             assert_eq!(ended("tools/call", told), expected, "{told}");
@@ -251,6 +311,37 @@ mod tests {
             [r#"{"status":"working"}"#, r#"{"status":"input_required"}"#, r#"{"status":7}"#, "{}", "7"]
         {
             assert_eq!(read("tools/call", told), Stand::GoesOn, "{told}");
+        }
+    }
+
+    #[test]
+    fn what_means_two_things_or_brings_too_early_is_odd() {
+        for fine in [
+            "{}",
+            "7",
+            r#"{"taskId":"t","status":"working","statusMessage":"m","ttlMs":1,"_meta":{}}"#,
+            r#"{"task":{"taskId":"t","status":"completed","result":{"content":[]}},"_meta":{}}"#,
+            r#"{"taskId":"t","status":"failed","error":{"code":1}}"#,
+            r#"{"taskId":"t","status":"failed","result":{"isError":true}}"#,
+            r#"{"taskId":"t","status":"input_required","inputRequests":{}}"#,
+        ] {
+            assert_eq!(odd(fine, Some("t")), None, "{fine}");
+        }
+        for wrong in [
+            r#"{"taskId":"u","status":"working"}"#,
+            r#"{"taskId":7,"status":"working"}"#,
+            r#"{"taskId":"t","task":7}"#,
+            r#"{"task":{"taskId":"t"},"status":"completed"}"#,
+            r#"{"task":{"taskid":"t"}}"#,
+            r#"{"taskId":"t","Result":{}}"#,
+            r#"{"taskId":"t","result":{}}"#,
+            r#"{"taskId":"t","status":"completed","error":{}}"#,
+            r#"{"taskId":"t","status":"failed","error":{},"result":{}}"#,
+            r#"{"taskId":"t","status":"completed","content":[]}"#,
+            r#"{"taskId":"t","status":"completed","result":{"iserror":true}}"#,
+            r#"{"taskId":"t","status":"completed","result":{"resultType":"input_required"}}"#,
+        ] {
+            assert!(odd(wrong, Some("t")).is_some(), "{wrong}");
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) async fn keep(run: Arc<Run>, mut lease: Lease) {
             }
         };
         tracing::warn!(error = %lost, "the lease of the run is lost; calls are refused until it is back");
-        run.link_is(Link::Down(run.unreachable(&lost)));
+        run.link_is(Link::Down(run.unreachable(&lost.without_doubt())));
         match reconnect(&run).await {
             (client, Ok(again)) => {
                 lease = again;
@@ -49,14 +49,19 @@ pub(crate) async fn keep(run: Arc<Run>, mut lease: Lease) {
 /// Takes the lease again, trying until the server is there; an error when the run is over.
 async fn reconnect(run: &Run) -> (Client, Result<Lease, ClientError>) {
     let mut pause = RETRY_FIRST;
+    let mut told = String::new();
     loop {
-        match retake(run).await {
-            Ok((client, Err(error))) if !is_over(&error) => {
-                tracing::debug!(%error, "the lease could not be taken yet");
-                drop(client);
-            }
+        let why = match retake(run).await {
+            Ok((_, Err(error))) if !is_over(&error) => error.without_doubt(),
             Ok(settled) => return settled,
-            Err(why) => tracing::debug!(why, "the deeds server cannot be reached yet"),
+            Err(why) => why,
+        };
+        // whoever is refused from now on hears what keeps the server away, and not only that it went
+        if why != told {
+            let away = run.unreachable(&why);
+            tracing::warn!(error = %away, "the lease could not be taken again yet");
+            run.link_is(Link::Down(away));
+            told = why;
         }
         pause = wait(pause).await;
     }
@@ -64,7 +69,7 @@ async fn reconnect(run: &Run) -> (Client, Result<Lease, ClientError>) {
 
 async fn retake(run: &Run) -> Result<(Client, Result<Lease, ClientError>), String> {
     let socket = run.setting.server().await?;
-    let client = Client::connect(socket).await.map_err(|error| error.to_string())?;
+    let client = Client::connect(socket).await.map_err(|error| error.without_doubt())?;
     let lease = client.lease(&run.id, run.stream).await;
     Ok((client, lease))
 }

@@ -15,7 +15,8 @@ use crate::client::ClientError;
 /// A future that can be sent between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Makes sure that the deeds server runs and gives the path of its socket. Called at the start and before each
-/// try to reconnect.
+/// try to reconnect. The first line of an error says what is wrong and what to do; clients that are refused meanwhile
+/// are told it, so it quotes nothing of a policy or a configuration. Further lines may.
 pub type Connect = Arc<dyn Fn() -> BoxFuture<Result<PathBuf, String>> + Send + Sync>;
 /// Signs a root request (JWS) for a key of the wrap, with the key of a registered principal.
 pub type RootRequest = Arc<dyn Fn(&RootAsk<'_>) -> Result<String, String> + Send + Sync>;
@@ -116,7 +117,7 @@ pub struct About {
     pub trigger: Option<Trigger>,
     /// Digest string of the wrapped executable, where it can be seen.
     pub executable: Option<String>,
-    /// Digest string of its configuration, where there is one.
+    /// Digest string of how this program was set up for it, where that is known.
     pub config: Option<String>,
     /// Digest string of the variables of its environment that decide which code it loads.
     pub environment: Option<String>,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// One thing that happened, in order: what, and its body.
@@ -94,7 +94,7 @@ struct State {
 pub(crate) struct Api {
     state: Arc<State>,
     path: PathBuf,
-    accepting: Option<JoinHandle<()>>,
+    accepting: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Api {
@@ -143,9 +143,21 @@ impl Api {
     pub(crate) fn listen(&mut self) {
         let listener = UnixListener::bind(&self.path).unwrap();
         let state = Arc::clone(&self.state);
-        self.accepting = Some(tokio::spawn(async move {
+        let (stop, stopped) = oneshot::channel();
+        let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            let mut stopped = pin!(async {
+                if stopped.await.is_err() {
+                    // nobody will stop it
+                    std::future::pending::<()>().await;
+                }
+            });
+            loop {
+                let stream = tokio::select! {
+                    biased;
+                    () = &mut stopped => break,
+                    Ok((stream, _)) = listener.accept() => stream,
+                };
                 *state.connections.lock().unwrap() += 1;
                 let state = Arc::clone(&state);
                 connections.spawn(async move {
@@ -156,14 +168,16 @@ impl Api {
                     let _ = connection.await;
                 });
             }
-        }));
+            connections.shutdown().await;
+        });
+        self.accepting = Some((stop, accepting));
     }
 
-    /// As if killed: the socket is gone, every connection breaks.
+    /// As if killed: the socket is gone, every connection is broken.
     pub(crate) async fn stop(&mut self) {
-        let accepting = self.accepting.take().unwrap();
-        accepting.abort();
-        let _ = accepting.await;
+        let (stop, accepting) = self.accepting.take().unwrap();
+        stop.send(()).unwrap();
+        accepting.await.unwrap();
         // gone already after `hide`
         let _ = std::fs::remove_file(&self.path);
     }

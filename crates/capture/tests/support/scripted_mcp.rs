@@ -1,6 +1,7 @@
 //! An MCP server for tests: it writes every line it reads to a file and behaves as the tool's name says.
 //!
-//! Arguments: path of the file, then optionally `linger` (does not exit when its input ends).
+//! Arguments: path of the file, then optionally `linger` (does not exit when its input ends) or `deaf`
+//! (reads nothing).
 
 #![expect(clippy::indexing_slicing, reason = "indexing a JSON value gives null, it never panics")]
 
@@ -15,7 +16,13 @@ const TOOLS: &str = r#"[{"name": "echo", "inputSchema":{"type":"object"}},{"name
 fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().ok_or_else(|| io::Error::other("the path of a log file is missing"))?;
-    let lingers = arguments.next().as_deref() == Some("linger");
+    let how = arguments.next();
+    let lingers = how.as_deref() == Some("linger");
+    if how.as_deref() == Some("deaf") {
+        loop {
+            std::thread::park();
+        }
+    }
     let mut log = OpenOptions::new().create(true).append(true).open(path)?;
     let (mut on_cancel, mut at_end) = (Vec::new(), Vec::new());
     for line in io::stdin().lock().lines() {

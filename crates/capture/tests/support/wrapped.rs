@@ -139,6 +139,11 @@ impl Wrapped {
         (code, rest)
     }
 
+    /// Whether the wrap has returned.
+    pub(crate) fn is_over(&self) -> bool {
+        self.wrap.is_finished()
+    }
+
     /// Statuses of the outcomes so far, in the order of their decisions.
     pub(crate) fn statuses(&self) -> Vec<String> {
         let mut finished: Vec<(u64, String)> = self

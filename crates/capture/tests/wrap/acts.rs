@@ -163,9 +163,9 @@ async fn definitions_of_resources_and_prompts_are_known_by_uri_and_name() {
         assert_eq!(wrapped.next().await["id"], id);
     }
     for (n, (method, params, expected)) in [
-        ("resources/read", json!({"uri": "file:///x"}), json!(digest(resource))),
+        ("resources/read", json!({"uri": "file:///x"}), json!(digest(r#"{"name":"x","uri":"file:///x"}"#))),
         ("resources/read", json!({"uri": "p"}), Value::Null),
-        ("prompts/get", json!({"name": "p"}), json!(digest(prompt))),
+        ("prompts/get", json!({"name": "p"}), json!(digest(r#"{"name":"p"}"#))),
         ("tools/call", json!({"name": "p"}), Value::Null),
     ]
     .into_iter()

@@ -377,6 +377,45 @@ async fn a_result_after_the_end_of_a_task_is_recorded_beside_it() {
 }
 
 #[tokio::test]
+async fn a_result_that_could_not_be_recorded_is_withheld_until_it_is() {
+    let mut wrapped = promised().await;
+    wrapped.api.set(|behaviour| behaviour.refuse_observations = true);
+    emit(&mut wrapped, 2, &[&about(32, "tasks/result", "T1")], 1).await;
+    wrapped.send(r#"{"jsonrpc":"2.0","id":32,"result":{"action":"accept"}}"#).await;
+    let withheld: Value = serde_json::from_str(&until_read(&mut wrapped, 2).await[1]).unwrap();
+    assert_eq!(withheld["error"]["code"], UNAVAILABLE, "{withheld}");
+    emit(&mut wrapped, 3, &[&about(33, "tasks/result", "T1")], 1).await;
+    wrapped.send(r#"{"jsonrpc":"2.0","id":33,"result":{"action":"accept"}}"#).await;
+    let withheld: Value = serde_json::from_str(&until_read(&mut wrapped, 3).await[2]).unwrap();
+    assert_eq!(withheld["error"]["code"], UNAVAILABLE, "{withheld}");
+    wrapped.api.set(|behaviour| behaviour.refuse_observations = false);
+    emit(&mut wrapped, 4, &[&about(34, "tasks/result", "T1")], 1).await;
+    let result = r#"{"jsonrpc":"2.0","id":34,"result":{"action":"accept"}}"#;
+    wrapped.send(result).await;
+    assert_eq!(until_read(&mut wrapped, 4).await[3], result);
+    assert_eq!(wrapped.api.bodies("task-result").len(), 1);
+}
+
+#[tokio::test]
+async fn a_task_of_the_client_that_has_ended_when_it_begins_has_its_outcome_first() {
+    let mut wrapped = permitting(&["elicitation/create"]);
+    emit(&mut wrapped, 1, &[TASKED], 1).await;
+    wrapped.api.set(|behaviour| behaviour.hold_enqueued = true);
+    let ended = PROMISE.replace("working", "cancelled");
+    wrapped.send(&ended).await;
+    assert_eq!(outcome(&wrapped, "elicitation/create").await["status"], "cancelled");
+    wrapped.ping().await;
+    assert_eq!(read_by_server(&wrapped), [] as [String; 0]);
+    wrapped.api.set(|behaviour| behaviour.hold_enqueued = false);
+    assert_eq!(until_read(&mut wrapped, 1).await, [ended]);
+    // what tells of it in two ways tells nothing
+    emit(&mut wrapped, 2, &[&about(31, "tasks/get", "T1")], 1).await;
+    wrapped.send(r#"{"jsonrpc":"2.0","id":31,"result":{"taskId":"T2","status":"working"}}"#).await;
+    let withheld: Value = serde_json::from_str(&until_read(&mut wrapped, 2).await[1]).unwrap();
+    assert_eq!(withheld["error"]["code"], UNAVAILABLE, "{withheld}");
+}
+
+#[tokio::test]
 async fn a_cancelled_task_and_one_that_never_ends_have_their_outcomes() {
     let mut wrapped = promised().await;
     emit(&mut wrapped, 2, &[&TASKED.replace("\"t\"", "\"u\"")], 1).await;

@@ -23,7 +23,11 @@ async fn a_restart_of_the_server_costs_a_new_connection_and_no_error() {
     let client = Client::connect(dir.path().join("deeds.sock")).await.unwrap();
     client.hello().await.unwrap();
     api.stop().await;
-    let error = client.hello().await.unwrap_err();
+    let mut error = client.hello().await.unwrap_err();
+    if matches!(error, ClientError::Lost(_)) {
+        // it was written before the old connection was seen to be broken; now there is none left
+        error = client.hello().await.unwrap_err();
+    }
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
     api.listen();
     client.hello().await.unwrap();
@@ -64,5 +68,11 @@ async fn a_lease_lasts_until_the_server_is_gone() {
     let client = Client::connect(dir.path().join("deeds.sock")).await.unwrap();
     let mut lease = client.lease(RUN, 0).await.unwrap();
     api.stop().await;
-    assert!(matches!(lease.held().await, Err(ClientError::Lost(_))));
+    // signs of life that were sent before are still there
+    let lost = loop {
+        if let Err(lost) = lease.held().await {
+            break lost;
+        }
+    };
+    assert!(matches!(lost, ClientError::Lost(_)), "{lost}");
 }

@@ -33,8 +33,8 @@ async fn told(wrapped: &Wrapped, n: usize) -> Value {
 async fn each_list_is_told_once_with_the_digests_of_its_definitions() {
     let mut wrapped = Wrapped::start();
     let cases = [
-        ("tools/list", "tool", r#"{"tools":[{"name": "a"}]}"#, "a", r#"{"name": "a"}"#),
-        ("resources/list", "resource", r#"{"resources":[{"uri":"x:1" }]}"#, "x:1", r#"{"uri":"x:1" }"#),
+        ("tools/list", "tool", r#"{"tools":[{"name": "a"}]}"#, "a", r#"{"name":"a"}"#),
+        ("resources/list", "resource", r#"{"resources":[{"uri":"x:1" }]}"#, "x:1", r#"{"uri":"x:1"}"#),
         (
             "resources/templates/list",
             "resource-template",

@@ -3,7 +3,9 @@
 use std::future::pending;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use capture::limits::{DEAF_WAIT, QUEUE_FRAMES};
 use capture::mcp::{UNAVAILABLE, WrapError, wrap};
 use serde_json::{Value, json};
 
@@ -106,6 +108,20 @@ async fn a_server_that_does_not_exit_is_asked_with_a_signal() {
 }
 
 #[tokio::test]
+async fn a_run_with_nothing_under_way_ends_before_a_server_that_takes_its_time() {
+    let mut wrapped = Wrapped::start_with(&["linger"], |_| {});
+    wrapped.call(1, "echo", &json!({})).await;
+    assert_eq!(wrapped.next().await["id"], 1);
+    wrapped.hang_up();
+    // the server does not exit before it is asked with a signal, and that is two seconds later
+    assert_eq!(wrapped.api.nth("end", 0).await["reason"], "closed");
+    assert!(!wrapped.is_over(), "the wrap waits for its server");
+    assert_eq!(wrapped.ended().await.0, 128 + 15);
+    assert_eq!(wrapped.statuses(), ["ok"]);
+    assert_eq!(wrapped.api.bodies("end").len(), 1);
+}
+
+#[tokio::test]
 async fn a_request_to_stop_ends_the_wrap_like_a_hang_up() {
     let mut wrapped = Wrapped::start();
     wrapped.ping().await;
@@ -169,4 +185,31 @@ async fn a_command_that_does_not_start_ends_the_run_with_that_reason() {
     let error = wrap(options, tokio::io::empty(), tokio::io::sink(), pending()).await.unwrap_err();
     assert!(matches!(&error, WrapError::Spawn { .. }), "{error}");
     assert_eq!(api.nth("end", 0).await["reason"], "not-started");
+}
+
+#[tokio::test]
+async fn a_server_that_never_reads_keeps_nobody_from_hanging_up() {
+    let mut wrapped = Wrapped::start_with(&["deaf"], |_| {});
+    let filler = "x".repeat(16 * 1_024);
+    let told = json!({"jsonrpc": "2.0", "method": "notifications/initialized", "params": {"x": filler}});
+    // what fits into the pipe, the queue and the writer between them, and a little more
+    for _ in 0..QUEUE_FRAMES + 6 {
+        wrapped.send(&told.to_string()).await;
+    }
+    wrapped.send(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#).await;
+    tokio::time::pause();
+    for _ in 0..=DEAF_WAIT.as_secs() / 5 {
+        tokio::time::advance(Duration::from_secs(5)).await;
+        // the lease is kept meanwhile
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+    tokio::time::resume();
+    let refused = wrapped.next().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!("p"), &json!(UNAVAILABLE)), "{refused}");
+    let observed = wrapped.api.nth("observe", 0).await;
+    assert_eq!(observed["payload"]["from"], "client");
+    wrapped.hang_up();
+    assert_eq!(wrapped.ended().await.0, 128 + 15);
 }

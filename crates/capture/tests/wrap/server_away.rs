@@ -1,5 +1,8 @@
 //! The deeds server is away, restarted, or loses an answer: nothing goes undecided, nothing is lost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use capture::limits::RECONNECT_WAIT;
 use evidence::Digest;
 use serde_json::{Value, json};
@@ -9,6 +12,37 @@ use crate::support::wrapped::Wrapped;
 
 fn text(frame: &Value) -> &str {
     frame["result"]["content"][0]["text"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_why_no_server_could_be_started_and_nothing_of_what_the_policy_says() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let mut wrapped = Wrapped::start_with(&[], |options| {
+        let (first, tries) = (Arc::clone(&options.run.connect), Arc::clone(&tries));
+        options.run.connect = Arc::new(move || {
+            let path = first();
+            let is_first = tries.fetch_add(1, Ordering::Relaxed) == 0;
+            Box::pin(async move {
+                if is_first {
+                    return path.await;
+                }
+                Err("the policy in `/p` cannot be used; see `/d/serve.log`:\n  p.cedar: `hidden`".into())
+            })
+        });
+    });
+    wrapped.ping().await;
+    wrapped.api.stop().await;
+    for id in [1, 2] {
+        wrapped.call(id, "echo", &json!({})).await;
+        let refused = wrapped.next().await;
+        let told = text(&refused);
+        assert!(
+            told.contains("cannot be reached: the policy in `/p` cannot be used; see `/d/serve.log`."),
+            "{told}"
+        );
+        assert!(!told.contains("hidden") && !told.contains("deeds serve`"), "{told}");
+    }
+    assert!(tries.load(Ordering::Relaxed) > 1);
 }
 
 #[tokio::test]
@@ -22,7 +56,7 @@ async fn calls_are_refused_while_it_is_away_and_the_gap_is_told_afterwards() {
     assert_eq!(refused["result"]["isError"], true);
     assert!(text(&refused).contains("no decision could be recorded"), "{refused}");
     let socket = wrapped.dir.path().join("deeds.sock").display().to_string();
-    assert!(text(&refused).contains(&format!("at `{socket}` cannot be reached: the connection was lost")));
+    assert!(text(&refused).contains(&format!("at `{socket}` cannot be reached: No such file")), "{refused}");
     assert!(text(&refused).ends_with("counted in a gap; see `deeds did`."), "{refused}");
     assert!(!text(&refused).contains("not known"), "{refused}");
     // one call has waited in vain: the next ones of this outage do not wait

@@ -273,6 +273,26 @@ async fn a_task_is_asked_about_under_the_authority_that_it_was_begun_under() {
 }
 
 #[tokio::test]
+async fn a_question_about_a_task_has_its_outcome_also_where_what_it_showed_is_not_recorded() {
+    let mut wrapped = Wrapped::start();
+    let mut agent = Agent::new(5);
+    let args = json!({"taskId": "t1"});
+    let task = result(r#"{"resultType":"task","taskId":"t1","status":"working"}"#);
+    let call = request(1, "tools/call", &json!({"name": "t"}), &[&task]);
+    wrapped.send(&with_delegation(&call, &agent.with_args("t", &json!({})))).await;
+    wrapped.next().await;
+    let done = about(2, "tasks/get", r#"{"taskId":"t1","status":"completed"}"#);
+    wrapped.send(&with_delegation(&done, &agent.with_args("tasks/get", &args))).await;
+    assert_eq!(wrapped.next().await["result"]["status"], "completed");
+    wrapped.api.set(|behaviour| behaviour.refuse_observations = true);
+    let brought = about(3, "tasks/result", r#"{"content":[]}"#);
+    wrapped.send(&with_delegation(&brought, &agent.with_args("tasks/result", &args))).await;
+    assert_eq!(wrapped.next().await["error"]["code"], UNAVAILABLE);
+    let last = wrapped.api.bodies(&in_run(1, "begin"))[2]["act_id"].clone();
+    assert_eq!(wrapped.api.nth(&in_run(1, "finish"), 2).await["act_id"], last);
+}
+
+#[tokio::test]
 async fn what_a_task_asks_of_the_client_is_decided_once_and_answered_in_an_update() {
     let mut wrapped = Wrapped::start();
     begin(&mut wrapped, 1).await;

@@ -46,7 +46,10 @@ pub(crate) struct RunsArgs {
 /// `deeds did`
 #[derive(Debug, Args)]
 pub(crate) struct DidArgs {
-    /// A principal, an agent, or a run: its id, or an entry of it
+    /// A principal, an agent, or a run: its id, or an entry of it; `'local:uid-1000/codex/*'`: all that begin so
+    ///
+    /// An agent that was given no name is called by its user, program and process: with `*` at the end a name stands
+    /// for every process of the program.
     #[arg(value_name = "WHO|RUN|@N", allow_hyphen_values = true, conflicts_with_all = ["run", "task"])]
     pub(crate) who: Option<Who>,
     /// Only this run: its id, or an entry of it
@@ -55,7 +58,9 @@ pub(crate) struct DidArgs {
     /// Only this task: its id, or an entry of it
     #[arg(long, value_name = "TASK|@N")]
     pub(crate) task: Option<RunName>,
-    /// Only this tool, `fs#read_file`, or all of a server: `fs#*`
+    /// Only this tool, `fs#read_file` or `read_file`, or all of a server: `fs#*` or `fs`
+    ///
+    /// A name alone is that of a tool at any server; where no tool is called so, that of a server.
     #[arg(long, value_name = "TOOL", value_parser = crate::names::tool)]
     pub(crate) tool: Option<String>,
     /// Only on this principal's authority
@@ -77,8 +82,10 @@ pub(crate) struct DidArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum VerdictIs {
     /// It was allowed
+    #[value(alias = "allow")]
     Allowed,
-    /// It was refused
+    /// It was denied
+    #[value(alias = "deny", alias = "refused")]
     Denied,
 }
 

@@ -55,9 +55,12 @@ pub(crate) struct DelegateArgs {
     /// Task that a root belongs to [default: a new one]
     #[arg(long, value_name = "TASK", conflicts_with_all = ["from", "key"])]
     pub(crate) task: Option<RunId>,
-    /// The file to write; a delegation file that is there is replaced
+    /// The file to write
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Replace a delegation file that is there; the delegation in it is not revoked by that
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// What can hold a delegation.

@@ -83,7 +83,8 @@ pub(crate) enum PolicyCommand {
 /// A policy directory.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyDirArgs {
-    /// Directory with `*.cedar`, `classes.toml` and perhaps `schema.cedarschema`
+    /// Directory with `*.cedar`, `classes.toml` and perhaps `schema.cedarschema` [default: the one that the
+    /// configuration names]
     #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: Option<PathBuf>,
 }

@@ -1,5 +1,7 @@
 //! Questions about where things came from, what servers offer, what work was done, and what may be missing.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{Page, Stretch};
@@ -9,6 +11,8 @@ use crate::names::Traced;
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
     /// A file, a URI, a digest (`sha256:…`), or an act by its entry (`@42`)
+    ///
+    /// 64 hex digits that no file here is called by are a digest too; a file of such a name that is gone is `./NAME`.
     #[arg(value_name = "FILE|URI|DIGEST|@N", allow_hyphen_values = true)]
     pub(crate) of: Traced,
     /// Only where it came from: the acts that made it, what an act had
@@ -57,6 +61,9 @@ pub(crate) struct DefinitionsArgs {
     #[arg(value_name = "SERVER", value_parser = crate::names::server)]
     pub(crate) server: Option<String>,
     /// Print rows for `classes.toml` that pin what is known now
-    #[arg(long, requires = "server", conflicts_with = "json")]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) pin: bool,
+    /// Put them into the class table of this policy directory (or this file) instead, in the rows that are there
+    #[arg(long, value_name = "DIR", requires = "pin")]
+    pub(crate) into: Option<PathBuf>,
 }

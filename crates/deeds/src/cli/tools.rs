@@ -8,18 +8,20 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 
 /// The short forms of limits; below the help of the commands that take them.
 pub(crate) const LIMITS: &str = "\
-Limits of an argument (the values are texts; of other scalars write JSON):
-  --arg host=prefix:ws-                         text that starts with it
-  --arg path=path_under:/srv/data               a path there or below
-  --arg url=host_in:api.example.com,*.b.example a host, or a URL of one
-  --arg amount=decimal_range:..10000.00         a decimal within bounds
-  --arg n=range:1..10                           a number within bounds
-  --arg state=one_of:open,closed                one of these texts (not_one_of: none of them)
-  --arg labels=subset:a,b                       a list of only these (contains: of all these)
-  --arg id=T-1                                  this text (or id=exact:T-1)
-  --arg note=*                                  anything
-  --arg note?=*                                 `?` after a name: it may be absent
-  --arg 'n={\"constraint_type\":…}'               anything else, as JSON";
+Limits of an argument, NAME=KIND:VALUE (the values are texts; of other scalars write JSON):
+  --arg host=prefix:ws-                  text that starts with it
+  --arg path=path_under:/srv/data        a path there or below
+  --arg url=host_in:a.com,*.b.com        a host, or a URL of one
+  --arg amount=decimal_range:..10000.00  a decimal within bounds
+  --arg n=range:1..10                    a number within bounds
+  --arg state=one_of:open,closed         one of these texts
+  --arg state=not_one_of:closed          none of these texts
+  --arg labels=subset:a,b                a list of only these
+  --arg labels=contains:a,b              a list with all of these
+  --arg id=exact:T-1                     this text (or id=T-1)
+  --arg note=*                           anything
+  --arg note?=*                          `?` after a name: it may be absent
+  --arg 'n={\"constraint_type\":…}'        `all`, `any` and the rest, as JSON";
 
 const TOOL: &str = "tool";
 const ARG: &str = "arg";

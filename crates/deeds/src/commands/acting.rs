@@ -15,7 +15,9 @@ use anyhow::{Context as _, ensure};
 use capture::api::{Receipt, Scheme, Tools, Trigger};
 use capture::run::{About, Ambient, Connect, Receipts, RunOptions};
 use ed25519_dalek::SigningKey;
+use evidence::Digest;
 use evidence::delegation::BREAK_GLASS;
+use serde_json::Value;
 
 use crate::cli::{self, ActingArgs};
 use crate::config::Config;
@@ -33,6 +35,8 @@ pub(crate) struct Actor<'a> {
     pub(crate) command: &'a [String],
     /// The scope file of its configuration, where the command line names none.
     pub(crate) scope: Option<PathBuf>,
+    /// What of the configuration and the command line decides how its acts are treated; the run has its digest.
+    pub(crate) settings: Value,
 }
 
 /// How to open the run that something acts in.
@@ -44,7 +48,7 @@ pub(crate) fn run_options(
     check(args)?;
     let delegation = authority::delegation(config, args)?;
     let root_request = if delegation.is_none() { authority::root_request(config, args)? } else { None };
-    let scope_file = args.scope.clone().or(actor.scope).filter(|_| delegation.is_none());
+    let scope_file = args.scope.clone().or(actor.scope.clone()).filter(|_| delegation.is_none());
     Ok(RunOptions {
         command: actor.command.to_vec(),
         enforcement_point: actor.enforcement_point.into(),
@@ -57,7 +61,7 @@ pub(crate) fn run_options(
         scope: scope_file.as_deref().map(read_scope).transpose()?,
         receipts: args.receipts.as_deref().map(receipts).transpose()?,
         join: config.run.clone(),
-        about: about(config, args, actor.command)?,
+        about: about(config, args, &actor)?,
         ambient: ambient(),
         alias: actor.alias,
     })
@@ -101,9 +105,9 @@ fn receipts(path: &Path) -> anyhow::Result<Receipts> {
     }))
 }
 
-fn about(config: &Config, args: &ActingArgs, command: &[String]) -> anyhow::Result<About> {
+fn about(config: &Config, args: &ActingArgs, actor: &Actor<'_>) -> anyhow::Result<About> {
     let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-    let program = command.first().context("there is no command: give one after `--`")?;
+    let program = actor.command.first().context("there is no command: give one after `--`")?;
     Ok(About {
         purpose: args.purpose_or_unstated(),
         trigger: args.trigger.map(|trigger| match trigger {
@@ -113,7 +117,7 @@ fn about(config: &Config, args: &ActingArgs, command: &[String]) -> anyhow::Resu
             cli::Trigger::Agent => Trigger::Agent,
         }),
         executable: executable::digest_of(program, config.search.as_deref()),
-        config: None,
+        config: Some(Digest::of(&evidence::json::jcs(&actor.settings)).to_string()),
         environment: None,
         parent_pid: u32::try_from(parent).unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -2,6 +2,7 @@
 //! `child` passes on a part of a delegation without asking anybody; both end in a delegation file.
 
 mod child;
+mod replaced;
 mod root;
 mod told;
 
@@ -20,6 +21,7 @@ use crate::delegation_file::{DelegationFile, HANDOFF_MAX_BYTES};
 use crate::files::read_limited;
 use crate::output::{Output, print_json, print_text};
 use crate::{Outcome, arguments, entropy, keys};
+use replaced::Replaced;
 
 /// Largest file with a public key, bytes.
 const JWK_MAX_BYTES: usize = 4_096;
@@ -27,12 +29,15 @@ const JWK_MAX_BYTES: usize = 4_096;
 /// Makes a delegation and writes its file.
 pub(crate) async fn run(config: &Config, args: &DelegateArgs, output: Output) -> anyhow::Result<Outcome> {
     check(args)?;
+    // before anybody is asked for a root that would have no file
+    let replaced = replaced::in_the_way(&args.out, args.force)?;
     let way = way(config, args)?;
     let ask = Ask {
         recipient: recipient(args)?,
         holder: args.agent.clone().map(|id| (id, kind(args.kind))),
         scope: arguments::scope(&args.tools)?,
         handoff: args.handoff.as_deref().map(handoff).transpose()?,
+        replaced,
         args,
     };
     let given = match &way {
@@ -46,7 +51,11 @@ pub(crate) async fn run(config: &Config, args: &DelegateArgs, output: Output) ->
     };
     // Before this there is the old file, if any; after it the new one. A root that was issued and whose file is lost
     // in a crash is in the log, and nobody can use it without the key.
-    file.write(&args.out)?;
+    if args.force {
+        file.write(&args.out)?;
+    } else {
+        file.create(&args.out)?;
+    }
     if output.json {
         print_json(&told::json(&given, &ask))?;
     } else {
@@ -69,6 +78,7 @@ struct Ask<'a> {
     holder: Option<(String, PrincipalKind)>,
     scope: Option<evidence::Scope>,
     handoff: Option<String>,
+    replaced: Option<Replaced>,
     args: &'a DelegateArgs,
 }
 

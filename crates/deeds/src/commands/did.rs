@@ -141,7 +141,16 @@ mod tests {
             asked("deeds did --verdict allowed --outcome open"),
             "/v1/did?verdict=allow&outcome=open&limit=50"
         );
-        for wrong in ["--verdict deny", "--outcome fine", "--tool fs"] {
+        assert_eq!(asked("deeds did --tool read"), "/v1/did?tool=read&limit=50");
+        assert_eq!(
+            asked("deeds did local:uid-1/codex/*"),
+            "/v1/did?who=local%3Auid-1%2Fcodex%2F%2A&limit=50"
+        );
+        for (other, word) in [("allow", "allow"), ("deny", "deny"), ("refused", "deny")] {
+            let asked = asked(&format!("deeds did --verdict {other}"));
+            assert_eq!(asked, format!("/v1/did?verdict={word}&limit=50"));
+        }
+        for wrong in ["--verdict no", "--outcome fine", "--tool fs#"] {
             assert!(Cli::try_parse_from(format!("deeds did {wrong}").split(' ')).is_err(), "{wrong}");
         }
         let same =

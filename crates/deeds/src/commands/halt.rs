@@ -104,7 +104,7 @@ async fn whom(server: &Server, args: &HaltArgs) -> anyhow::Result<Vec<On>> {
     }
     let mut on = Vec::new();
     if args.only != Some(HaltRole::Agent) {
-        let known = Registered::ask(&server.client).await?;
+        let known = Registered::ask(server).await?;
         let principal = known.named(&args.name);
         ensure!(
             principal.is_some() || args.only.is_none(),

@@ -31,11 +31,12 @@ fn wire(
     args: &InitArgs,
     output: Output,
 ) -> anyhow::Result<Outcome> {
+    // Locked before anything is read: of two that apply at once, the second finds what the first did.
+    let mut records = if args.apply { Some(Records::open(config.dir()?)?) } else { None };
     let seen = look(environment, &args.clients)?;
     let (looked, unusable) = (nothing_at(&seen), unusable(&seen));
     let plans = wiring::plan(seen, &program(config, environment)?);
     let offer = policy::offer(config, args, &plans)?;
-    let mut records = if args.apply { Some(Records::open(config.dir()?)?) } else { None };
     let mut files = unusable;
     for plan in &plans {
         let written = match &mut records {
@@ -114,7 +115,7 @@ pub(crate) fn of_server(server: &wiring::ServerPlan, to_wrap: &str) -> Value {
         ServerState::Remote => ("remote", None, None),
         ServerState::LeftAlone(why) => ("left-alone", None, Some(why)),
     };
-    let why = why.or(server.numbered.as_ref());
+    let why = why.or(server.remark.as_ref());
     json!({"name": server.name, "project": server.project, "state": state, "alias": alias, "why": why})
 }
 
@@ -132,8 +133,14 @@ fn undo(config: &Config, args: &InitArgs, output: Output) -> anyhow::Result<Outc
         .policy
         .as_ref()
         .filter(|_| files.iter().any(|file| file.get("client") == Some(&json!("deeds"))));
-    print(&json!({"undone": files, "policy_left": left}), output, render::init::undone)?;
+    let report = json!({"undone": files, "policy_left": left, "server_runs": own_server_runs(config)});
+    print(&report, output, render::init::undone)?;
     Ok(if failed { Outcome::Finding } else { Outcome::Fine })
+}
+
+/// Whether a server of this data directory takes connections. One that somebody else keeps is not ours to stop.
+fn own_server_runs(config: &Config) -> bool {
+    !config.is_system_client() && std::os::unix::net::UnixStream::connect(config.socket()).is_ok()
 }
 
 fn print(report: &Value, output: Output, page: impl FnOnce(&Value, usize) -> String) -> anyhow::Result<()> {

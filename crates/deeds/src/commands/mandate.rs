@@ -26,7 +26,7 @@ pub(crate) async fn run(config: &Config, args: &MandateArgs, output: Output) -> 
     let scope = arguments::scope(&args.tools)?
         .context("which tools? Name each with `--tool URI`, or all in a file with `--scope FILE`")?;
     let server = connect(config).await?;
-    let known = Registered::ask(&server.client).await?;
+    let known = Registered::ask(&server).await?;
     for name in &args.holders {
         let registered = known.named(name);
         ensure!(

@@ -42,6 +42,17 @@ impl Head {
 pub(super) fn behind(key: Option<&SigningKey>) -> &'static str {
     match key {
         Some(_) => "signed",
-        None => "not signed: recorded as done by the user of this process",
+        None => "not signed: recorded as done by the user of this process (`--as KEYFILE` signs)",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_nobody_signed_says_how_to_sign() {
+        assert!(behind(None).contains("`--as KEYFILE`"));
+        assert_eq!(behind(Some(&SigningKey::from_bytes(&[1; 32]))), "signed");
     }
 }

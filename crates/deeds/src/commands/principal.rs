@@ -123,7 +123,7 @@ fn read_or_create(path: &Path, name: &str) -> anyhow::Result<(Key, bool)> {
 async fn retire(server: &Server, args: &PrincipalRetireArgs, output: Output) -> anyhow::Result<Outcome> {
     let thumbprint = match base64url::decode_32(&args.which) {
         Some(_) => args.which.clone(),
-        None => Registered::ask(&server.client).await?.key_of(&args.which)?,
+        None => Registered::ask(server).await?.key_of(&args.which)?,
     };
     let retired: Written = server.client.delete_json(&format!("/v1/principals/{thumbprint}")).await?;
     if output.json {

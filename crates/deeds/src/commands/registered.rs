@@ -1,9 +1,10 @@
 //! The register of principals, as the server answers it.
 
 use anyhow::{Context as _, bail};
-use capture::client::Client;
 use evidence::Principal;
 use serde_json::Value;
+
+use crate::connect::Server;
 
 /// The registered keys.
 pub(crate) struct Registered(Vec<Row>);
@@ -14,9 +15,20 @@ struct Row {
 }
 
 impl Registered {
-    /// Asks the server.
-    pub(crate) async fn ask(client: &Client) -> anyhow::Result<Self> {
-        Ok(Self::read(&client.get_json("/v1/principals").await?))
+    /// Asks the server. What was registered or retired before this command began is in the answer; only where the
+    /// index does not follow the log it may not be, because orders must not wait for it.
+    pub(crate) async fn ask(server: &Server) -> anyhow::Result<Self> {
+        let path = "/v1/principals";
+        let fresh = match server.hello.size.checked_sub(1) {
+            Some(last) => server.client.get_json(&format!("{path}?wait={last}")).await,
+            None => server.client.get_json(path).await,
+        };
+        match fresh {
+            Err(error) if error.code() == Some("not-folded") => {
+                Ok(Self::read(&server.client.get_json(path).await?))
+            }
+            answer => Ok(Self::read(&answer?)),
+        }
     }
 
     fn read(answer: &Value) -> Self {

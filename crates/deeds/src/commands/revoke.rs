@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::connect::{Server, connect};
 use crate::output::{Output, print_json, print_text};
 use crate::render::doubt;
-use crate::render::style::{HEAD, paint};
-use crate::render::text::{safe, time};
+use crate::render::style::{DIM, HEAD, paint};
+use crate::render::text::{paragraph, safe, time};
 use crate::{Outcome, clock, names};
 
 /// Revokes, then lists the actions that this puts in doubt.
@@ -37,7 +37,7 @@ pub(crate) async fn run(config: &Config, args: &RevokeArgs, output: Output) -> a
         return Ok(Outcome::Fine);
     }
     let told = format!(
-        "{} {} {}, entry @{}, from {} on; {}.\n{}",
+        "{} {} {}, entry @{}, from {} on; {}.\n{}{}",
         paint(HEAD, "Revoked"),
         what.as_str(),
         safe(&shown(&target)),
@@ -45,6 +45,7 @@ pub(crate) async fn run(config: &Config, args: &RevokeArgs, output: Output) -> a
         time(revoked.eff.saturating_mul(1_000)),
         behind(key.as_ref()),
         doubt::page(&in_doubt, output.width),
+        same_second(&in_doubt, revoked.eff, output.width),
     );
     print_text(&told)?;
     Ok(Outcome::Fine)
@@ -54,6 +55,18 @@ pub(crate) async fn run(config: &Config, args: &RevokeArgs, output: Output) -> a
 pub(crate) async fn doubt(config: &Config, args: &DoubtArgs, output: Output) -> anyhow::Result<Outcome> {
     let server = connect(config).await?;
     ask(&server, &path(args.revocation), output, doubt::page).await
+}
+
+/// Why actions are listed that were allowed just before somebody revoked: orders name whole seconds (format §6), and
+/// one that began a second later would leave the rest of this one open.
+fn same_second(in_doubt: &Value, eff: u64, width: usize) -> String {
+    let actions = in_doubt.get("actions").and_then(Value::as_array).into_iter().flatten();
+    let at_s = |action: &Value| action.get("at_ms").and_then(Value::as_u64).map(|at_ms| at_ms / 1_000);
+    if actions.map(at_s).all(|at_s| at_s != Some(eff)) {
+        return String::new();
+    }
+    let told = "A revocation counts from a whole second on: what was allowed earlier in that same second is in doubt too.";
+    paragraph(&paint(DIM, told), 0, width)
 }
 
 fn path(revocation: u64) -> String {
@@ -135,7 +148,7 @@ async fn target(server: &Server, typed: &str, what: Option<What>) -> anyhow::Res
     if base64url::decode_32(typed).is_some() {
         return Ok((digest_or_key(server, typed).await?, Target::Text(typed.to_owned())));
     }
-    match Registered::ask(&server.client).await?.named(typed) {
+    match Registered::ask(server).await?.named(typed) {
         Some(principal) => Ok((
             What::Principal,
             Target::Principal { iss: principal.iss.clone(), sub: principal.sub.clone() },
@@ -177,7 +190,7 @@ async fn digest_or_key(server: &Server, typed: &str) -> anyhow::Result<What> {
         return Ok(What::Delegation);
     }
     ensure!(
-        !Registered::ask(&server.client).await?.knows_key(typed),
+        !Registered::ask(server).await?.knows_key(typed),
         "{typed} is the key of a registered principal: revoke the principal by its name, end the use of the key with \
          `deeds principal retire {typed}`, or say `--what holder-key` for what is bound to it"
     );
@@ -193,4 +206,20 @@ fn names_digest(node: &Value, digest: &str) -> bool {
     let children = node.get("children").and_then(Value::as_array);
     node.get("digest").and_then(Value::as_str) == Some(digest)
         || children.is_some_and(|children| children.iter().any(|child| names_digest(child, digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_doubt_for_the_second_alone_is_explained() {
+        let doubt = |times: &[u64]| {
+            let actions: Vec<_> = times.iter().map(|at_ms| json!({ "at_ms": at_ms })).collect();
+            same_second(&json!({ "actions": actions }), 7, 200)
+        };
+        assert!(doubt(&[9_000, 7_999]).contains("whole second"));
+        assert!(doubt(&[7_000]).contains("whole second"));
+        assert_eq!((doubt(&[8_000]), doubt(&[]), doubt(&[6_999])), Default::default());
+    }
 }

@@ -5,6 +5,7 @@ mod progress;
 mod signals;
 mod told;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -12,6 +13,7 @@ use capture::api::Scheme;
 use capture::command::{CommandOptions, alias_of_program};
 use capture::files::Declared;
 use capture::mcp::check_alias;
+use serde_json::json;
 
 use super::acting::{Actor, run_options};
 use crate::Outcome;
@@ -53,6 +55,9 @@ fn options(config: &Config, environment: &Environment, args: &RunArgs) -> anyhow
         None => alias_of_program(program).map_err(anyhow::Error::msg)?,
     };
     let cwd = std::env::current_dir().context("cannot find the working directory")?;
+    let shown = |paths: &[PathBuf]| -> Vec<_> {
+        paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+    };
     // its arguments are those of the act: the alias stands for the program, whatever it is told to do
     let actor = Actor {
         alias,
@@ -60,6 +65,7 @@ fn options(config: &Config, environment: &Environment, args: &RunArgs) -> anyhow
         enforcement_point: "deeds run",
         command: std::slice::from_ref(program),
         scope: None,
+        settings: json!({"reads": shown(&args.reads), "writes": shown(&args.writes)}),
     };
     let taken = AUTHORITY.map(str::to_owned).to_vec();
     Ok(CommandOptions {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use capture::api::Scheme;
 use capture::mcp::{ENVIRONMENT, WrapOptions, alias_of, check_alias, environment_digest};
 use evidence::tool;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::acting::{Actor, run_options};
@@ -28,6 +29,8 @@ pub(crate) async fn run(config: &Config, args: &WrapArgs) -> anyhow::Result<Outc
         enforcement_point: "deeds wrap",
         command: &args.command,
         scope: own.scope,
+        settings: json!({"files": args.files, "read_fail_open": own.read_fail_open,
+            "require_delegation": args.require_delegation}),
     };
     let mut run = run_options(config, &args.acting, actor)?;
     run.about.environment = Some(code_environment());

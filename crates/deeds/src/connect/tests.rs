@@ -66,9 +66,26 @@ fn an_error_shows_the_end_of_what_the_log_says_since_the_start() {
     std::fs::write(&path, "before\nafter \u{1b}[2J\n").unwrap();
     assert_eq!(tail(&path, 7), "after \\u{1b}[2J");
     assert_eq!(tail(&path, 99), "(nothing)");
-    std::fs::write(&path, format!("{}end", "x".repeat(5_000))).unwrap();
+    std::fs::write(&path, format!("{}end", "x".repeat(50_000))).unwrap();
     let limit = usize::try_from(LOG_TAIL_BYTES).unwrap();
     assert_eq!((tail(&path, 0).len(), tail(&path, 0).ends_with("xend")), (limit, true));
+}
+
+#[test]
+fn the_first_line_of_why_a_server_did_not_start_quotes_no_file() {
+    let log = Path::new("/d/serve.log");
+    let said = "INFO error: serving\nerror: old\nerror: the policy in `/p` cannot be used: 1 error: to mend:\n  a:1:2: it \
+                says `secret`\n  b";
+    assert_eq!(
+        why(said, log),
+        ": the policy in `/p` cannot be used: 1 error: to mend; its log is `/d/serve.log`\n  a:1:2: it says `secret`\n  b"
+    );
+    assert_eq!(why("error: x", log), ": x; its log is `/d/serve.log`");
+    assert_eq!(why("INFO x", log), "; its log `/d/serve.log` ends with:\nINFO x");
+    let below = |lines: usize| why(&format!("error: x{}", "\n  y".repeat(lines)), log);
+    assert_eq!(below(LOG_LINES_SHOWN).lines().count(), LOG_LINES_SHOWN + 1);
+    assert_eq!(below(LOG_LINES_SHOWN + 1), format!("{}\n  …", below(LOG_LINES_SHOWN)));
+    assert_eq!(why(&"i\n".repeat(50), log).lines().count(), LOG_LINES_SHOWN + 1);
 }
 
 #[tokio::test]

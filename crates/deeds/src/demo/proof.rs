@@ -78,11 +78,20 @@ pub(super) async fn verify_without_server(
     bundle: &Path,
     narrator: &mut Narrator,
 ) -> anyhow::Result<()> {
-    narrator.begin(
-        "Checked without the server",
-        "The server is stopped first: checking needs no server, no network and no clock, only the log's public key \
-         from somewhere you trust. Findings that are notes say what the file does not claim.",
-    )?;
+    verify_and_explain(stage, server, bundle, "", narrator).await
+}
+
+/// The same, with some more words about the findings of this story.
+pub(super) async fn verify_and_explain(
+    stage: &Stage,
+    server: &Server,
+    bundle: &Path,
+    about_findings: &str,
+    narrator: &mut Narrator,
+) -> anyhow::Result<()> {
+    let says = "The server is stopped first: checking needs no server, no network and no clock, only the log's public \
+                key from somewhere you trust. Findings that are notes say what the file does not claim.";
+    narrator.begin("Checked without the server", format!("{says} {about_findings}").trim_end())?;
     let stopped = commands::stop::stop(&stage.config).await?;
     narrator.command("deeds stop")?;
     let file = bundle.file_name().unwrap_or_default().display();

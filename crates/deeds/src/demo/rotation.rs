@@ -31,7 +31,7 @@ pub(super) async fn play(stage: &Stage, server: &Server, narrator: &mut Narrator
     trace_back(stage, script, narrator).await?;
     narrator.remember(next(server, &task, script)?);
     let bundle = proof::prove(stage, server, script, "rotation.deeds", narrator).await?;
-    proof::verify_without_server(stage, server, &bundle, narrator).await
+    proof::verify_and_explain(stage, server, &bundle, story::COUNTED, narrator).await
 }
 
 /// Ravi's merge gives the job a part of his authority.
@@ -84,8 +84,16 @@ async fn rotate(stage: &Stage, server: &Server, narrator: &mut Narrator) -> anyh
         task.first("token")?.reported.words().split(' ').next_back().unwrap_or_default().to_owned();
     let written = std::fs::read_to_string(stage.dir.join("config/token.ref"))?;
     narrator.check("the configuration has the new fingerprint", written.contains(&fingerprint))?;
+    let gaps = does(stage, &["gaps"], narrator).await?;
+    narrator.check("no numbered call of the job is missing from the log", !lists_holes(&gaps))?;
     narrator.observed("work", &told(&task, &["token", "script", "apply"]));
     Ok(task)
+}
+
+/// Whether an answer of `deeds gaps` lists counters that no recorded call has.
+fn lists_holes(gaps: &Value) -> bool {
+    let rows = gaps.get("gaps").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    rows.iter().any(|row| row.get("what").and_then(Value::as_str) == Some("counter-hole"))
 }
 
 /// The job's identity token, as a job gets it from where it runs.

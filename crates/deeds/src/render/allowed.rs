@@ -33,12 +33,15 @@ pub(crate) fn page(answer: &Value, who: &str, width: usize) -> String {
 fn block(delegation: &Value, width: usize) -> String {
     let state = string(delegation, "state");
     let at = delegation.get("index").and_then(Value::as_u64).map(|at| format!("@{at}")).unwrap_or_default();
+    let over = over(delegation);
+    let shown = if over.is_empty() { of_word(&state) } else { WARN };
     let title = format!(
-        "{} {} for {}: {}",
+        "{} {} for {}: {}{}",
         paint(HEAD, &at),
         safe(&loose(delegation, "holder", "/id")),
         safe(&loose(delegation, "principal", "/sub")),
-        paint(of_word(&state), &safe(&state)),
+        paint(shown, &safe(&state)),
+        if over.is_empty() { over } else { paint(WARN, &over) },
     );
     let mut out = item(&title, 0, width);
     let why = loose(delegation, "why", "");
@@ -65,6 +68,18 @@ fn block(delegation: &Value, width: usize) -> String {
     }
     out.push('\n');
     out
+}
+
+/// That nobody is known to act under it any more.
+fn over(delegation: &Value) -> String {
+    let Some(ended) = delegation.get("runs_ended").filter(|ended| ended.is_object()) else {
+        return String::new();
+    };
+    let (at, when) = (number(ended, "index"), time(number(ended, "at_ms")));
+    match number(ended, "count") {
+        1 => format!(", but its run ended (@{at}, {when})"),
+        n => format!(", but its {n} runs ended (the last @{at}, {when})"),
+    }
 }
 
 fn row(tool: &Value) -> String {

@@ -85,7 +85,7 @@ fn title(answer: &Value) -> String {
     let verdict = part("decision", "verdict", "");
     let allowed = match verdict.as_str() {
         "allow" => "allowed",
-        "deny" => "refused",
+        "deny" => "denied",
         _ => "decision not shown",
     };
     let status = part("outcome", "status", "");

@@ -17,9 +17,8 @@ const DIGEST_SHOWN: usize = 19;
 /// Lines below a row of `deeds did`.
 pub(crate) fn notes(action: &Value) -> Vec<Cell> {
     let mut notes = Vec::new();
-    let had = short(action, "inputs").map(|had| format!("had {had}"));
-    let made = short(action, "outputs").map(|made| format!("made {made}"));
-    let both: Vec<String> = had.into_iter().chain(made).collect();
+    let both: Vec<String> =
+        artifacts(action).into_iter().map(|(verb, told)| format!("{verb} {told}")).collect();
     if !both.is_empty() {
         notes.push(styled(both.join("; "), DIM));
     }
@@ -43,10 +42,8 @@ pub(crate) fn notes(action: &Value) -> Vec<Cell> {
 /// The lines of `deeds authority` about artifacts, below the outcome.
 pub(crate) fn of_outcome(answer: &Value, width: usize) -> String {
     let mut out = String::new();
-    for (member, name) in [("inputs", "had"), ("outputs", "made")] {
-        if let Some(told) = short(answer, member) {
-            tree::line(&mut out, name, &safe(&told), "", 1, width);
-        }
+    for (verb, told) in artifacts(answer) {
+        tree::line(&mut out, verb, &safe(&told), "", 1, width);
     }
     for found in rows(answer, "withdrawn") {
         tree::line(&mut out, "withdrawn", &paint(BAD, &safe(&withdrawn(found))), "", 1, width);
@@ -96,7 +93,11 @@ pub(crate) fn change(found: &Value) -> String {
     let many = loose(found, "count", "");
     let subject = match what.as_str() {
         "definitions" => format!("{many} definitions at once"),
-        "client-config" => format!("the configuration of {name}"),
+        "client-config" => match found.get("wrapped").and_then(Value::as_bool) {
+            Some(false) => format!("no longer wrapped in the configuration of {name}"),
+            Some(true) => format!("wrapped again in the configuration of {name}"),
+            None => format!("the configuration of {name}"),
+        },
         // the name of these is the server itself
         what if what.starts_with("server-") => format!("the {}", what.trim_start_matches("server-")),
         what => format!("{} {name}", what.replace('-', " ")),
@@ -129,17 +130,33 @@ pub(crate) fn start(digest: &str) -> String {
     if start.len() < digest.len() { format!("{start}…") } else { start }
 }
 
-/// `3 artifacts: /srv/a, /srv/b created …`.
-fn short(answer: &Value, member: &str) -> Option<String> {
-    let fact = answer.get(member).and_then(Fact::read)?;
-    if let Some(missing) = fact.missing() {
-        return Some(format!("artifacts that are {missing}"));
+/// The artifacts of an act in short, each group with its verb: what it had, what it made or changed, and what came with
+/// an answer or was read, of which no change is recorded.
+fn artifacts(answer: &Value) -> Vec<(&'static str, String)> {
+    let mut told = Vec::new();
+    for (member, verb) in [("inputs", "had"), ("outputs", "made")] {
+        let Some(fact) = answer.get(member).and_then(Fact::read) else { continue };
+        if let Some(missing) = fact.missing() {
+            told.push((verb, format!("artifacts that are {missing}")));
+            continue;
+        }
+        let (all, brought) = (number(fact.value(), "count"), number(fact.value(), "brought"));
+        let shown = rows(fact.value(), "artifacts").iter();
+        let (kept, read): (Vec<&Value>, Vec<&Value>) =
+            shown.partition(|artifact| brought == 0 || artifact.get("change").is_some());
+        let groups = [(verb, all.saturating_sub(brought), kept), ("brought", brought, read)];
+        let there = groups.into_iter().filter(|(_, n, _)| *n > 0);
+        told.extend(there.map(|(verb, n, shown)| (verb, short(n, &shown))));
     }
-    let n = number(fact.value(), "count");
-    let shown: Vec<String> = rows(fact.value(), "artifacts").iter().map(named).collect();
-    let more = if (shown.len() as u64) < n && !shown.is_empty() { ", …" } else { "" };
-    let list = if shown.is_empty() { String::new() } else { format!(": {}{more}", shown.join(", ")) };
-    Some(format!("{}{list}", count(n, "artifact", "artifacts")))
+    told
+}
+
+/// `3 artifacts: /srv/a, /srv/b created, …`.
+fn short(n: u64, shown: &[&Value]) -> String {
+    let names: Vec<String> = shown.iter().copied().map(named).collect();
+    let more = if (names.len() as u64) < n && !names.is_empty() { ", …" } else { "" };
+    let list = if names.is_empty() { String::new() } else { format!(": {}{more}", names.join(", ")) };
+    format!("{}{list}", count(n, "artifact", "artifacts"))
 }
 
 fn named(artifact: &Value) -> String {

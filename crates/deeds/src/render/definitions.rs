@@ -22,7 +22,7 @@ pub(crate) fn page(answer: &Value, width: usize) -> String {
     let mut out: String = servers.iter().map(|one| server(one, width)).collect();
     out.push_str(&configs);
     out.push_str(&below);
-    let more = "`deeds definitions SERVER --pin` prints rows for the class table of a policy that make a change deny.";
+    let more = "`deeds definitions --pin` prints rows for `classes.toml` of a policy: what changes afterwards is denied.";
     out + &paragraph(&paint(DIM, more), 0, width)
 }
 
@@ -38,7 +38,7 @@ fn server(server: &Value, width: usize) -> String {
             "{}\n",
             paint(
                 DIM,
-                &format!("known since @{}, last told @{}", number(server, "first"), number(server, "last"))
+                &format!("first told @{}, last told @{}", number(server, "first"), number(server, "last"))
             )
         ),
     );
@@ -57,10 +57,7 @@ fn server(server: &Value, width: usize) -> String {
 }
 
 fn row(one: &Value, tools: bool) -> Row {
-    let what = match string(one, "list").as_str() {
-        "server" => "is".to_owned(),
-        list => list.replace('-', " "),
-    };
+    let what = string(one, "list").replace('-', " ");
     let gone = one.get("gone").and_then(Value::as_u64);
     let since = one.pointer("/digest/index").and_then(Value::as_u64);
     let mut cells = vec![

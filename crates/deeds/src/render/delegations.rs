@@ -89,7 +89,7 @@ fn notes(node: &Value) -> Vec<(anstyle::Style, String)> {
         (_, below) => vec![format!("used for {}, {below} below", acts(used))],
     };
     if refused > 0 {
-        use_words.push(format!("{refused} refused"));
+        use_words.push(format!("{refused} denied"));
     }
     notes.push((DIM, use_words.join(", ")));
     let unused: Vec<&str> = rows(node, "unused").iter().filter_map(Value::as_str).map(tool).collect();

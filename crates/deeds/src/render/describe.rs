@@ -3,11 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::limits;
-use super::text::{duration, safe, time};
+use super::style::verdict;
+use super::text::{cut, duration, safe, time};
 
 /// A value in words, by the name of the fact it belongs to; other values as compact JSON.
 pub(crate) fn value(name: &str, value: &Value) -> String {
     let words = match (name, value) {
+        ("verdict", Value::String(text)) => Some(verdict(text).to_owned()),
         (_, Value::String(text)) => Some(text.clone()),
         (_, Value::Object(members)) => object(name, members),
         ("decided_at_ms" | "observed_ms" | "started_ms" | "ended_ms", Value::Number(ms)) => {
@@ -76,11 +78,42 @@ fn object(name: &str, members: &Map<String, Value>) -> Option<String> {
             let proven = text("pop").map(|pop| format!(", proof of possession {pop}")).unwrap_or_default();
             Some(format!("{kind} of process {} with user id {uid}{proven}", number("pid")?))
         }
+        "correlators" => Some(members.iter().filter_map(correlator).collect::<Vec<_>>().join("; "))
+            .filter(|told| !told.is_empty()),
         "reason" => Some(format!("{} ({}, {})", text("text")?, text("code")?, text("step")?)),
         "duration" => Some(duration(number("us")?)),
         "engine" => Some(format!("Cedar {}, language {}", text("sdk")?, text("lang")?)),
         "enforcement_point" => Some(format!("{} {}", text("id")?, text("version")?)),
         _ => None,
+    }
+}
+
+/// Names of variables that are told of one command; the JSON has them all.
+const NAMES_MAX: usize = 12;
+/// Characters that are told of one value.
+const VALUE_MAX: usize = 80;
+
+/// One member of what client or command say of themselves, in words that a line can be broken between.
+fn correlator((name, value): (&String, &Value)) -> Option<String> {
+    let short = |value: &Value| match value {
+        Value::String(text) => cut(text, VALUE_MAX).into_owned(),
+        other => cut(&other.to_string(), VALUE_MAX).into_owned(),
+    };
+    match (name.as_str(), value) {
+        // told with the names
+        ("environment_more", _) => None,
+        ("environment_names", Value::Array(names)) => {
+            let shown: Vec<String> = names.iter().take(NAMES_MAX).map(short).collect();
+            let more = names.len() - shown.len();
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let variables = if names.len() == 1 { "variable" } else { "variables" };
+            Some(format!("{} environment {variables}: {}{more}", names.len(), shown.join(", ")))
+        }
+        (name, Value::Object(members)) => {
+            let told = members.iter().map(|(name, value)| format!("{name}={}", short(value)));
+            Some(format!("{name}: {}", told.collect::<Vec<_>>().join(", ")))
+        }
+        (name, value) => Some(format!("{name}: {}", short(value))),
     }
 }
 

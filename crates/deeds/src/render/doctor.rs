@@ -32,7 +32,9 @@ pub(crate) fn page(report: &Value, width: usize) -> String {
         add(&mut out, format_args!("{}\n", paint(HEAD, title)));
         if topic == "wiring" {
             for file in list(report, "wiring") {
-                servers(&mut out, file);
+                let mut of_file = String::new();
+                servers(&mut of_file, file);
+                of_file.lines().for_each(|line| add(&mut out, format_args!("  {line}\n")));
             }
         }
         for check in of_topic {
@@ -47,12 +49,22 @@ pub(crate) fn page(report: &Value, width: usize) -> String {
     }
     let wrong = report.get("wrong").and_then(Value::as_u64).unwrap_or_default();
     let (style, says) = match wrong {
+        0 if nothing_wrapped(checks) => {
+            (WARN, "Nothing is wrapped yet: `deeds init` shows what it would change.".to_owned())
+        }
         0 => (GOOD, "Nothing is wrong.".to_owned()),
         1 => (BAD, "One thing is wrong.".to_owned()),
         n => (BAD, format!("{n} things are wrong.")),
     };
     add(&mut out, format_args!("\n{}\n", paint(style, &says)));
     out
+}
+
+/// Whether it was counted what is wrapped, and that is nothing. A machine on which all is well and nothing is recorded
+/// is not what somebody who asks wants to hear of as fine.
+fn nothing_wrapped(checks: &[Value]) -> bool {
+    let counts = checks.iter().filter_map(|check| check.get("data")?.get("wrapped")?.as_u64());
+    counts.max() == Some(0)
 }
 
 /// The level, and beside it the text, its further lines below its first.

@@ -7,7 +7,7 @@ use super::fact::{Fact, loose};
 use super::lists::{Asked, day_line, further, margin, number, one_day, position, rows, string, tool, when};
 use super::report::ranges;
 use super::style::{BAD, DIM, GOOD, WARN, paint};
-use super::table::{Row, cell, draw, left, styled, whole};
+use super::table::{Row, agent, cell, draw, left, styled, whole};
 use super::text::{count, paragraph, time};
 
 /// `deeds gaps`; `again` is the command that the answer came from.
@@ -24,7 +24,8 @@ pub(crate) fn table(answer: &Value, width: usize, again: &str, asked: Asked) -> 
         return format!("{nothing}\n{below}{}", paragraph(&paint(DIM, limit), 0, width));
     }
     let day = one_day(list, "at_ms");
-    let head = [whole("ENTRY"), whole("TIME"), whole("WHAT"), left("AGENT"), left("FOR"), left("TOOL")];
+    let head =
+        [whole("ENTRY"), whole("TIME"), whole("WHAT"), agent("AGENT"), left("FOR"), left("TOOL").last()];
     let lines: Vec<Row> = list.iter().map(|gap| row(gap, day.is_some())).collect();
     let more = format!("`deeds entry @ENTRY` shows a record in full. {limit}");
     format!(
@@ -44,17 +45,25 @@ fn row(gap: &Value, same_day: bool) -> Row {
     let row = Row::from(vec![
         position(gap.get("index")),
         when(number(gap, "at_ms"), same_day),
-        styled(words(&what), style),
+        styled(words(gap, &what), style),
         cell(loose(gap, "holder", "/id")),
-        cell(loose(gap, "principal", "/sub")),
+        cell(whose(gap)),
         cell(tool(&loose(gap, "tool", ""))),
     ]);
     let about = about(gap, &what);
     if about.is_empty() { row } else { row.note(styled(about, DIM)) }
 }
 
-fn words(what: &str) -> &str {
+/// For whom, or, of refusals that belong to no run, who asked.
+fn whose(gap: &Value) -> String {
+    let principal = loose(gap, "principal", "/sub");
+    let source = loose(gap, "source", "");
+    if principal.is_empty() && source.starts_with("uid:") { source } else { principal }
+}
+
+fn words<'a>(gap: &Value, what: &'a str) -> &'a str {
     match what {
+        "refusals" if !reason(gap).is_empty() => "refused",
         "gap" => "server unreachable",
         "outcome-unknown" => "outcome unknown",
         "no-outcome" => "no outcome",
@@ -63,7 +72,11 @@ fn words(what: &str) -> &str {
         "run-lost" => "run lost",
         "clock-adjusted" => "clock set",
         "definition-changed" => "definition changed",
-        "client-config-changed" => "client rewired",
+        "client-config-changed" => match gap.pointer("/change/wrapped").and_then(Value::as_bool) {
+            Some(false) => "wrap dropped",
+            Some(true) => "wrapped again",
+            None => "client rewired",
+        },
         what => what,
     }
 }
@@ -93,8 +106,16 @@ fn about(gap: &Value, what: &str) -> String {
             format!("{all} without outcome when the run ended:{}", ranges(&actions))
         }
         "refusals" => {
-            let reason = loose(gap, "why", "/why");
-            let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            let reason = reason(gap);
+            if !reason.is_empty() {
+                return reason;
+            }
+            let why = loose(gap, "why", "/why");
+            let because = if why.is_empty() {
+                "; the reason of each is not recorded".to_owned()
+            } else {
+                format!(": {why}")
+            };
             let all = count(n.unwrap_or_default(), "refusal", "refusals");
             format!("{all} counted instead of recorded one by one{because}")
         }
@@ -111,6 +132,12 @@ fn about(gap: &Value, what: &str) -> String {
         "definition-changed" | "client-config-changed" => gap.get("change").map(change).unwrap_or_default(),
         _ => why,
     }
+}
+
+/// Why something was refused that could become no act: `nobody has this key (not-registered, principal)`.
+fn reason(gap: &Value) -> String {
+    let [text, code, step] = ["/text", "/reason", "/step"].map(|member| loose(gap, "why", member));
+    if code.is_empty() { code } else { format!("{text} ({code}, {step})") }
 }
 
 fn told(why: &str) -> &str {

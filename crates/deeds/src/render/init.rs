@@ -8,7 +8,8 @@ use crate::wiring::Client;
 
 /// What wrapping by hand looks like.
 const BY_HAND: &str = "\
-To wrap a server by hand, put `deeds wrap --name NAME --` before its command, wherever your client names it:
+To wrap a server by hand, put `deeds wrap --name NAME --` before its command, wherever your client names it:";
+const BY_HAND_EXAMPLE: &str = "\
   \"command\": \"deeds\", \"args\": [\"wrap\", \"--name\", \"files\", \"--\", \"npx\", \"-y\", …]
 ";
 
@@ -25,7 +26,7 @@ pub(crate) fn page(report: &Value, width: usize) -> String {
         out.push('\n');
     }
     if files.iter().all(|file| list(file, "servers").is_empty()) {
-        nothing(&mut out, report);
+        nothing(&mut out, report, width);
         return out;
     }
     policy(&mut out, report.get("policy").unwrap_or(&Value::Null), width);
@@ -109,12 +110,14 @@ fn with_tabs(line: &str) -> String {
     line.split('\t').map(safe).collect::<Vec<_>>().join("\t")
 }
 
-fn nothing(out: &mut String, report: &Value) {
+fn nothing(out: &mut String, report: &Value, width: usize) {
     out.push_str("No MCP server was found. Looked for:\n");
-    for place in list(report, "looked") {
-        add(out, format_args!("  {}  {}\n", client(place), path(place, "path")));
+    let looked = list(report, "looked");
+    let longest = looked.iter().map(|place| client(place).len()).max().unwrap_or_default();
+    for place in looked {
+        add(out, format_args!("  {:longest$}  {}\n", client(place), path(place, "path")));
     }
-    add(out, format_args!("\n{BY_HAND}"));
+    add(out, format_args!("\n{}{BY_HAND_EXAMPLE}", paragraph(BY_HAND, 0, width)));
 }
 
 fn policy(out: &mut String, policy: &Value, width: usize) {
@@ -122,7 +125,16 @@ fn policy(out: &mut String, policy: &Value, width: usize) {
     let (written, files) = (flag(policy, "written"), list(policy, "files"));
     let names = files.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" and ");
     add(out, format_args!("{}  {}\n", paint(HEAD, "Policy"), paint(DIM, &dir)));
+    let added = policy.get("added").filter(|added| added.is_object());
     let says = match (files.is_empty(), written) {
+        (true, true) if added.is_some() => {
+            "Rows for servers that its `classes.toml` said nothing of were put below what is in it."
+                .to_owned()
+        }
+        (true, false) if added.is_some() => {
+            "Its `classes.toml` says nothing of some servers: rows for them go below what is in it."
+                .to_owned()
+        }
         (true, _) => "There is something in this directory already: it was left as it is.".to_owned(),
         (false, true) => {
             format!("Written: {names}, with what is known of these servers' tools. Read it, it is yours.")
@@ -136,7 +148,14 @@ fn policy(out: &mut String, policy: &Value, width: usize) {
     if let Some(rows) = text(policy, "rows") {
         let says = "Its `classes.toml` says nothing of these servers. Rows to add to it by hand:";
         out.push_str(&item(&paint(WARN, says), 2, width));
-        add(out, format_args!("\n{}\n", super::text::lines(rows.trim_start())));
+        add(out, format_args!("\n{}\n\n", super::text::lines(rows.trim_start())));
+        let until = format!(
+            "Then `deeds policy activate {dir}`; until then its tools are unclassified, and deletes pass."
+        );
+        out.push_str(&item(&paint(WARN, &until), 2, width));
+    }
+    if let Some(added) = added.filter(|_| !written) {
+        table_diff(out, added);
     }
     if let Some(error) = text(policy, "error") {
         out.push_str(&item(&format!("{} {}", paint(BAD, "not done:"), safe(error)), 2, width));
@@ -150,6 +169,18 @@ fn policy(out: &mut String, policy: &Value, width: usize) {
     out.push('\n');
 }
 
+/// What is put below the last line of a class table.
+fn table_diff(out: &mut String, added: &Value) {
+    let (path, rows) = (path(added, "path"), text(added, "rows").unwrap_or_default());
+    let before = added.get("lines_before").and_then(Value::as_u64).unwrap_or_default();
+    add(out, format_args!("\n--- {path}\n+++ {path}\n"));
+    let head = format!("@@ -{before},0 +{},{} @@", before.saturating_add(1), rows.lines().count());
+    add(out, format_args!("{}\n", paint(DIM, &head)));
+    for line in rows.lines() {
+        add(out, format_args!("{}\n", paint(GOOD, &format!("+{}", safe(line)))));
+    }
+}
+
 fn next(out: &mut String, report: &Value, width: usize) {
     let files = list(report, "files");
     let of = |member: &str| {
@@ -157,7 +188,9 @@ fn next(out: &mut String, report: &Value, width: usize) {
     };
     let (changing, written) = (of("changes"), of("written"));
     let policy = report.get("policy").unwrap_or(&Value::Null);
-    let policy_waits = !list(policy, "files").is_empty() || policy.get("line").is_some_and(Value::is_string);
+    let added = policy.get("added").is_some_and(Value::is_object);
+    let policy_waits =
+        added || !list(policy, "files").is_empty() || policy.get("line").is_some_and(Value::is_string);
     let says = if flag(report, "applied") {
         let edited = match written {
             0 => "No configuration was changed.".to_owned(),
@@ -167,11 +200,14 @@ fn next(out: &mut String, report: &Value, width: usize) {
             ),
         };
         let dir = text(policy, "dir").map(safe).unwrap_or_default();
-        let waits =
-            format!(" A server that runs already takes up the policy with `deeds policy activate {dir}`.");
-        let policy = if policy_waits { waits } else { String::new() };
+        let until = if added { "; until then the new tools are unclassified, and deletes pass" } else { "" };
+        let waits = format!(
+            " A server that runs already takes up the policy with `deeds policy activate {dir}`{until}."
+        );
+        let take_up = if policy_waits { waits } else { String::new() };
         let did = if written == 0 { "`deeds did` shows" } else { "`deeds did` then shows" };
-        format!("{edited}{policy} {did} what their agents do, `deeds init --undo` takes all this back.")
+        let but = if added || !list(policy, "files").is_empty() { ", the policy excepted" } else { "" };
+        format!("{edited}{take_up} {did} what their agents do, `deeds init --undo` takes this back{but}.")
     } else if changing == 0 && !policy_waits {
         "Nothing is to be changed.".to_owned()
     } else {
@@ -212,6 +248,15 @@ pub(crate) fn undone(report: &Value, width: usize) -> String {
         );
         add(&mut out, format_args!("\n{}", paragraph(&says, 0, width)));
     }
+    let taken_back = |file: &Value| matches!(text(file, "how"), Some("exact" | "edits"));
+    let restart = files.iter().any(|file| text(file, "client") != Some("deeds") && taken_back(file));
+    let restart = restart
+        .then_some("Restart the clients: until then they reach their servers as they did, through deeds.");
+    let runs = flag(report, "server_runs").then_some("A server still runs: `deeds stop` ends it.");
+    let says = restart.into_iter().chain(runs).collect::<Vec<_>>().join(" ");
+    if !says.is_empty() {
+        add(&mut out, format_args!("\n{}", paragraph(&says, 0, width)));
+    }
     out
 }
 
@@ -233,4 +278,22 @@ fn flag(value: &Value, member: &str) -> bool {
 
 fn list<'a>(value: &'a Value, member: &str) -> &'a [Value] {
     value.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::text::visible;
+
+    #[test]
+    fn where_nothing_is_found_the_page_fits_and_the_places_stand_below_each_other() {
+        let looked =
+            ["claude-code", "codex", "vscode"].map(|client| json!({"client": client, "path": "/h/f"}));
+        let page = page(&json!({"files": [], "looked": looked, "home": "/h"}), 80);
+        assert!(page.lines().all(|line| visible(line) <= 80), "{page}");
+        let columns: Vec<_> = page.lines().filter_map(|line| line.find("/h/f")).collect();
+        assert!(columns.len() == 3 && columns.iter().all(|column| *column == columns[0]), "{page}");
+    }
 }

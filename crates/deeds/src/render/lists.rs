@@ -5,12 +5,16 @@ use serde_json::Value;
 use super::beside;
 use super::fact::text as fact_text;
 use super::report;
-use super::style::{BAD, DIM, HEAD, WARN, of_word, paint};
-use super::table::{Cell, NOTE_INDENT, Row, cell, draw, draw_id, fits, left, right, styled, whole};
+use super::style::{BAD, DIM, HEAD, WARN, of_word, paint, verdict};
+use super::table::{
+    Cell, Column, NOTE_INDENT, Row, agent, cell, draw, draw_id, fits, left, right, styled, whole,
+};
 use super::text::{add, clock, count, cut, date, paragraph, safe, time};
 
 /// Characters of a digest that tell one row from another.
 const DIGEST_SHOWN: usize = 12;
+/// Which column the digest has.
+const DIGEST_COLUMN: usize = 5;
 /// Longest arguments that are shown in a row, characters.
 const ARGUMENTS_MAX: usize = 40;
 
@@ -47,7 +51,7 @@ pub(crate) fn runs(answer: &Value, width: usize, again: &str, asked: Asked) -> S
     let head = [
         whole("START"),
         whole("TIME"),
-        left("AGENT"),
+        agent("AGENT"),
         left("FOR"),
         whole("GRADE"),
         right("SERVER"),
@@ -60,7 +64,7 @@ pub(crate) fn runs(answer: &Value, width: usize, again: &str, asked: Asked) -> S
 
 fn run_row(run: &Value, same_day: bool, width: usize) -> Row {
     let (actions, refused) = (number(run, "actions"), number(run, "refused"));
-    let shown = if refused == 0 { format!("{actions}") } else { format!("{actions} ({refused} refused)") };
+    let shown = if refused == 0 { format!("{actions}") } else { format!("{actions} ({refused} denied)") };
     let row = Row::from(vec![
         position(run.get("started")),
         when(number(run, "started_ms"), same_day),
@@ -117,32 +121,51 @@ pub(crate) fn actions(answer: &Value, width: usize, again: &str) -> String {
         return format!("{nothing}\n{below}");
     }
     let day = one_day(list, "observed_ms");
-    let head = [
-        whole("ENTRY"),
-        whole("TIME"),
-        left("AGENT"),
-        left("FOR"),
-        left("TOOL"),
-        whole("DIGEST"),
-        whole("VERDICT"),
-        whole("OUTCOME"),
-        whole("ARGUMENTS"),
-    ];
-    let lines = |beside: bool| -> Vec<Row> {
-        list.iter().map(|action| action_row(action, day.is_some(), beside)).collect()
+    let table = |beside: Beside| -> (Vec<Column>, Vec<Row>) {
+        (beside.head(), list.iter().map(|action| action_row(action, day.is_some(), beside)).collect())
     };
-    let mut table = lines(true);
-    let mut head = head.as_slice();
-    if !fits(head, &table, width) {
-        // no room beside: below
-        table = lines(false);
-        head = head.split_last().map_or(head, |(_, rest)| rest);
+    let (mut head, mut rows) = table(Beside { digest: true, args: true });
+    // no room beside: the arguments are told below, their digest not at all
+    for beside in [Beside { digest: false, args: true }, Beside { digest: false, args: false }] {
+        if !fits(&head, &rows, width) {
+            (head, rows) = table(beside);
+        }
     }
     let more = paint(DIM, "Ask `deeds authority @ENTRY` who stands behind one of them.");
-    format!("{}{}{below}{more}\n", day_line(day.as_deref()), draw(head, table, width))
+    format!("{}{}{below}{more}\n", day_line(day.as_deref()), draw(&head, rows, width))
 }
 
-fn action_row(action: &Value, same_day: bool, args_beside: bool) -> Row {
+/// What stands beside verdict and outcome, where there is room.
+#[derive(Clone, Copy)]
+struct Beside {
+    digest: bool,
+    args: bool,
+}
+
+impl Beside {
+    fn head(self) -> Vec<Column> {
+        let mut head = vec![
+            whole("ENTRY"),
+            whole("TIME"),
+            agent("AGENT"),
+            left("FOR"),
+            left("TOOL").last(),
+            whole("DIGEST"),
+            whole("VERDICT"),
+            whole("OUTCOME"),
+            whole("ARGUMENTS"),
+        ];
+        if !self.args {
+            head.pop();
+        }
+        if !self.digest {
+            head.remove(DIGEST_COLUMN);
+        }
+        head
+    }
+}
+
+fn action_row(action: &Value, same_day: bool, show: Beside) -> Row {
     let status = action.get("outcome").map(|outcome| fact_text(outcome, "status", "")).unwrap_or_default();
     let digest: String = fact_text(action, "args_digest", "").chars().take(DIGEST_SHOWN).collect();
     let args = action.pointer("/args/value").and_then(typed).unwrap_or_default();
@@ -155,10 +178,13 @@ fn action_row(action: &Value, same_day: bool, args_beside: bool) -> Row {
         cell(fact_text(action, "principal", "/sub")),
         cell(tool(&fact_text(action, "tool", ""))),
         cell(digest),
-        word(fact_text(action, "verdict", "")),
+        word(verdict(&fact_text(action, "verdict", "")).to_owned()),
         word(status),
     ];
-    let below = if args_beside {
+    if !show.digest {
+        cells.remove(DIGEST_COLUMN);
+    }
+    let below = if show.args {
         cells.push(cell(args));
         why
     } else {
@@ -231,7 +257,7 @@ fn remarks(answer: &Value, width: usize) -> String {
             _ => count(n, "refusal that is no action", "refusals that are no actions"),
         };
         let text = format!("{what}:{} ({why})", report::ranges(places));
-        paragraph(&format!("{} {}", paint(WARN, "beside:"), safe(&text)), 2, width)
+        paragraph(&format!("{} {}", paint(WARN, "also recorded:"), safe(&text)), 2, width)
     };
     groups.iter().map(told).collect()
 }

@@ -9,13 +9,55 @@ use super::text::add;
 /// Facts of a server that a row may pin, in the order in which they are written.
 const FACTS: [&str; 4] = ["command", "executable", "package", "environment"];
 
+/// What a class table can pin of one server.
+#[derive(Debug)]
+pub(crate) struct Pins {
+    /// Its URI: `stdio:fs`.
+    pub(crate) uri: String,
+    /// What it is: names of [`FACTS`] with their digest strings.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    pub(crate) tools: Vec<ToolPin>,
+}
+
+/// What a class table can pin of one tool.
+#[derive(Debug)]
+pub(crate) struct ToolPin {
+    pub(crate) uri: String,
+    /// Those that the policy in force gives it; empty where nobody has said what it does.
+    pub(crate) classes: Vec<String>,
+    /// Digest string.
+    pub(crate) definition: String,
+}
+
+/// What is known of a server in an answer.
+pub(crate) fn pins(server: &Value) -> Pins {
+    let uri = string(server, "server");
+    let known: Vec<&Value> =
+        rows(server, "definitions").iter().filter(|row| row.get("gone").is_none()).collect();
+    let fact = |name: &'static str| {
+        let found = known.iter().find(|row| string(row, "list") == "server" && string(row, "name") == name);
+        let digest = found.map(|row| loose(row, "digest", "")).unwrap_or_default();
+        (!digest.is_empty()).then_some((name, digest))
+    };
+    let tool = |row: &&Value| ToolPin {
+        uri: format!("{uri}#{}", string(row, "name")),
+        classes: rows(row, "pin_classes").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        definition: loose(row, "digest", ""),
+    };
+    let tools = known.iter().filter(|row| string(row, "list") == "tool").map(tool).collect();
+    Pins { facts: FACTS.into_iter().filter_map(fact).collect(), tools, uri }
+}
+
 /// `deeds definitions SERVER --pin`: TOML, to be appended to `classes.toml`.
 pub(crate) fn table_rows(answer: &Value) -> String {
     let servers = rows(answer, "servers");
     let mut out = String::new();
     let Some(server) = servers.first() else { return out };
-    let uri = string(server, "server");
-    add(&mut out, format_args!("# what the log knew of {} at @{}\n", comment(&uri), number(answer, "size")));
+    let pins = pins(server);
+    add(
+        &mut out,
+        format_args!("# what the log knew of {} at @{}\n", comment(&pins.uri), number(answer, "size")),
+    );
     if servers.len() > 1 {
         let others = servers.len() - 1;
         add(
@@ -23,29 +65,35 @@ pub(crate) fn table_rows(answer: &Value) -> String {
             format_args!("# of {others} more under this name, started with other commands, nothing\n"),
         );
     }
-    let known: Vec<&Value> =
-        rows(server, "definitions").iter().filter(|row| row.get("gone").is_none()).collect();
-    let facts = FACTS.map(|fact| {
-        let found = known.iter().find(|row| string(row, "list") == "server" && string(row, "name") == fact);
-        (fact, found.map(|row| loose(row, "digest", "")).unwrap_or_default())
-    });
-    if facts.iter().any(|(_, digest)| !digest.is_empty()) {
-        add(&mut out, format_args!("\n[[server]]\nuri = {}\n", quoted(&uri)));
-        for (fact, digest) in facts.iter().filter(|(_, digest)| !digest.is_empty()) {
-            add(&mut out, format_args!("{fact} = {}\n", quoted(digest)));
-        }
+    if !pins.facts.is_empty() {
+        let says = "what the server itself is: every act on it is denied while one of these differs";
+        add(&mut out, format_args!("\n# {says}"));
+        server_row(&mut out, &pins);
     }
-    for tool in known.iter().filter(|row| string(row, "list") == "tool") {
-        tool_row(&mut out, &uri, tool);
+    if !pins.tools.is_empty() {
+        add(
+            &mut out,
+            format_args!("\n# its tools: a call is denied while the tool is defined in another way\n"),
+        );
+    }
+    for tool in &pins.tools {
+        tool_row(&mut out, tool);
     }
     out
 }
 
-fn tool_row(out: &mut String, server: &str, tool: &Value) {
-    let uri = format!("{server}#{}", string(tool, "name"));
-    let classes: Vec<String> =
-        rows(tool, "pin_classes").iter().filter_map(Value::as_str).map(quoted).collect();
-    add(out, format_args!("\n[[tool]]\nuri = {}\n", quoted(&uri)));
+/// The row of a server, on a new line.
+pub(crate) fn server_row(out: &mut String, pins: &Pins) {
+    add(out, format_args!("\n[[server]]\nuri = {}\n", quoted(&pins.uri)));
+    for (fact, digest) in &pins.facts {
+        add(out, format_args!("{fact} = {}\n", quoted(digest)));
+    }
+}
+
+/// The row of a tool, on a new line.
+pub(crate) fn tool_row(out: &mut String, tool: &ToolPin) {
+    let classes: Vec<String> = tool.classes.iter().map(|class| quoted(class)).collect();
+    add(out, format_args!("\n[[tool]]\nuri = {}\n", quoted(&tool.uri)));
     if classes.is_empty() {
         // a row needs classes: the worst case is what it is treated as now
         add(
@@ -57,11 +105,11 @@ fn tool_row(out: &mut String, server: &str, tool: &Value) {
     } else {
         add(out, format_args!("classes = [{}]\n", classes.join(", ")));
     }
-    add(out, format_args!("definition = {}\npinned = true\n", quoted(&loose(tool, "digest", ""))));
+    add(out, format_args!("definition = {}\npinned = true\n", quoted(&tool.definition)));
 }
 
 /// A TOML basic string. Whatever a terminal could act on is an escape.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -20,12 +20,23 @@ pub(crate) fn paint(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// A verdict as people read it, in one word everywhere; what this version does not know stays as it is.
+pub(crate) fn verdict(word: &str) -> &str {
+    match word {
+        "allow" => "allowed",
+        "deny" => "denied",
+        word => word,
+    }
+}
+
 /// The style of a verdict, a status or a label.
 pub(crate) fn of_word(word: &str) -> Style {
     match word {
-        "allow" | "ok" | "verified" | "verified-pinned" | "verified-captured" | "included" | "live"
-        | "always" => GOOD,
-        "deny" | "failed" | "unreadable" | "error" | "lost" | "revoked" | "halted" | "never" => BAD,
+        "allow" | "allowed" | "ok" | "verified" | "verified-pinned" | "verified-captured" | "included"
+        | "live" | "always" => GOOD,
+        "deny" | "denied" | "failed" | "unreadable" | "error" | "lost" | "revoked" | "halted" | "never" => {
+            BAD
+        }
         "unknown" | "open" | "inferred" | "asserted" | "tool-error" | "refused-by-target" | "cancelled"
         | "not-forwarded" | "sequenced" | "conditional" | "expired" | "not-yet" | "key-retired" => WARN,
         _ => PLAIN,

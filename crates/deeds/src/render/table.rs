@@ -3,7 +3,7 @@
 use anstyle::Style;
 
 use super::style::{HEAD, PLAIN, paint};
-use super::text::{add, cut, cut_left, safe, wrap};
+use super::text::{add, cut, cut_left, cut_middle, safe, wrap};
 
 /// Blanks between columns.
 const GAP: usize = 2;
@@ -11,6 +11,8 @@ const GAP: usize = 2;
 const COLUMN_MIN: usize = 6;
 /// Narrower than this a column says too little to add another one for.
 const COLUMN_FAIR: usize = 10;
+/// As much of a column that is cut last is wanted before another one is added.
+const COLUMN_GOOD: usize = 32;
 /// Blanks before what is told below a row.
 pub(crate) const NOTE_INDENT: usize = 6;
 
@@ -19,6 +21,19 @@ pub(crate) const NOTE_INDENT: usize = 6;
 pub(crate) struct Column {
     name: &'static str,
     cut: Cut,
+    /// It is cut only when cutting the others was not enough.
+    is_last: bool,
+}
+
+impl Column {
+    const fn new(name: &'static str, cut: Cut) -> Self {
+        Self { name, cut, is_last: false }
+    }
+
+    /// Cut after all others: a person needs it most.
+    pub(crate) const fn last(self) -> Self {
+        Self { is_last: true, ..self }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,21 +41,33 @@ enum Cut {
     Never,
     Left,
     Right,
+    Agent,
 }
 
 /// A column that is always shown whole.
 pub(crate) const fn whole(name: &'static str) -> Column {
-    Column { name, cut: Cut::Never }
+    Column::new(name, Cut::Never)
 }
 
 /// A column whose cells lose their beginnings: what tells them apart is at the end.
 pub(crate) const fn left(name: &'static str) -> Column {
-    Column { name, cut: Cut::Left }
+    Column::new(name, Cut::Left)
 }
 
 /// A column whose cells lose their ends.
 pub(crate) const fn right(name: &'static str) -> Column {
-    Column { name, cut: Cut::Right }
+    Column::new(name, Cut::Right)
+}
+
+/// A column of agents: of an id that we made the program and the process tell them apart, of any other its two ends.
+pub(crate) const fn agent(name: &'static str) -> Column {
+    Column::new(name, Cut::Agent)
+}
+
+/// The program and process of an id that we made (`local:uid-1000/codex/7-8`).
+fn program(id: &str) -> &str {
+    let rest = id.strip_prefix("local:uid-").and_then(|rest| rest.split_once('/'));
+    rest.map_or(id, |(_, program)| program)
 }
 
 /// One row, and lines below it.
@@ -127,7 +154,8 @@ pub(crate) fn fits(head: &[Column], rows: &[Row], width: usize) -> bool {
     let natural = natural_widths(head, rows);
     let fair = |(column, width): (&Column, &usize)| match column.cut {
         Cut::Never => *width,
-        Cut::Left | Cut::Right => (*width).min(COLUMN_FAIR),
+        _ if column.is_last => (*width).min(COLUMN_GOOD),
+        _ => (*width).min(COLUMN_FAIR),
     };
     head.iter().zip(&natural).map(fair).sum::<usize>() + GAP * head.len().saturating_sub(1) <= width
 }
@@ -148,14 +176,18 @@ fn natural_widths(head: &[Column], rows: &[Row]) -> Vec<usize> {
     head.iter().enumerate().map(widest).collect()
 }
 
-/// Narrows the widest column that may be cut until the line fits.
+/// Narrows the widest column that may be cut until the line fits; those that are cut last when the others are as narrow
+/// as they get.
 fn fit(head: &[Column], mut widths: Vec<usize>, width: usize) -> Vec<usize> {
     let gaps = GAP * widths.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > width {
-        let may_be_cut = widths.iter_mut().zip(head).filter(|(_, column)| column.cut != Cut::Never);
-        match may_be_cut.map(|(width, _)| width).max() {
-            Some(widest) if *widest > COLUMN_MIN => *widest -= 1,
-            _ => break,
+    for is_last in [false, true] {
+        while widths.iter().sum::<usize>() + gaps > width {
+            let may_be_cut = |column: &Column| column.cut != Cut::Never && column.is_last == is_last;
+            let widths = widths.iter_mut().zip(head).filter(|(_, column)| may_be_cut(column));
+            match widths.map(|(width, _)| width).max() {
+                Some(widest) if *widest > COLUMN_MIN => *widest -= 1,
+                _ => break,
+            }
         }
     }
     widths
@@ -166,8 +198,11 @@ fn line(head: &[Column], row: &[Cell], widths: &[usize]) -> String {
     // blanks are written before the cell that needs them: no line ends in blanks
     let mut due = 0;
     for ((cell, width), column) in row.iter().zip(widths).zip(head) {
-        let text =
-            if column.cut == Cut::Left { cut_left(&cell.text, *width) } else { cut(&cell.text, *width) };
+        let text = match column.cut {
+            Cut::Left => cut_left(&cell.text, *width),
+            Cut::Agent if cell.text.chars().count() > *width => cut_middle(program(&cell.text), *width),
+            Cut::Agent | Cut::Never | Cut::Right => cut(&cell.text, *width),
+        };
         if !text.is_empty() {
             line.push_str(&" ".repeat(due));
             line.push_str(&paint(cell.style, &text));
@@ -214,6 +249,24 @@ mod tests {
         let rows = [Row::from(vec![cell("@1234567890"), cell("edr#isolate_host")])];
         assert!(fits(&[whole("AT"), left("TOOL")], &rows, 23));
         assert!(!fits(&[whole("AT"), left("TOOL")], &rows, 22));
+    }
+
+    #[test]
+    fn what_a_person_needs_most_is_cut_last() {
+        let head = [agent("AGENT"), left("FOR"), left("TOOL").last(), whole("VERDICT")];
+        let drawn = |width| {
+            let cells = ["local:uid-1000/codex/7-8888", "uid:1000", "files#write_file", "denied"];
+            let row = Row::from(Vec::from(cells.map(cell)));
+            let table = draw(&head, vec![row], width);
+            let plain = anstream::adapter::strip_str(&table).to_string();
+            plain.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        assert_eq!(drawn(64), "local:uid-1000/codex/7-8888  uid:1000  files#write_file  denied");
+        assert_eq!(drawn(50), "codex/7-8888   uid:1000  files#write_file  denied");
+        assert_eq!(drawn(44), "cod…8888  …d:1000  files#write_file  denied");
+        assert_eq!(drawn(40), "co…888  …:1000  …les#write_file  denied");
+        assert_eq!(program("local:uid-1000/codex/7-8"), "codex/7-8");
+        assert_eq!(program("spiffe://x/local:uid-1/a"), "spiffe://x/local:uid-1/a");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fact::loose;
 use super::lists::{Asked, day_line, further, margin, number, one_day, position, rows, string, when};
 use super::style::{BAD, DIM, WARN, paint};
-use super::table::{Row, cell, draw, left, right, styled, whole};
+use super::table::{Row, agent, cell, draw, left, right, styled, whole};
 use super::text::{age, count};
 
 /// `deeds tasks`; `again` is the command that the answer came from.
@@ -21,7 +21,7 @@ pub(crate) fn table(answer: &Value, width: usize, again: &str, asked: Asked) -> 
         whole("START"),
         whole("TIME"),
         whole("LASTED"),
-        left("AGENTS"),
+        agent("AGENTS"),
         left("FOR"),
         right("SERVERS"),
         whole("RUNS"),
@@ -34,7 +34,7 @@ pub(crate) fn table(answer: &Value, width: usize, again: &str, asked: Asked) -> 
 
 fn row(task: &Value, same_day: bool) -> Row {
     let (actions, refused) = (number(task, "actions"), number(task, "refused"));
-    let shown = if refused == 0 { format!("{actions}") } else { format!("{actions} ({refused} refused)") };
+    let shown = if refused == 0 { format!("{actions}") } else { format!("{actions} ({refused} denied)") };
     let span = number(task, "last_ms").saturating_sub(number(task, "started_ms"));
     let agents: Vec<String> = rows(task, "holders")
         .iter()

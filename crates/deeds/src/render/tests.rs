@@ -171,10 +171,40 @@ fn the_authority_page_keeps_facts_that_it_does_not_know_of() {
     answer["tool"]["novelty"] = fact("shown too", 7);
     answer["attempts"] = json!([3, 4]);
     let page = plain(&authority::page(&answer, 100));
-    assert!(page.contains("refused\n") && page.contains("other attempts of the same act: @3, @4"), "{page}");
+    assert!(page.contains(": denied\n") && page.contains("other attempts of the same act: @3, @4"), "{page}");
     assert!(page.contains("no (forbidden, policy)") && page.contains("shown too"), "{page}");
     assert!(page.contains("none: the call never reached the server"), "{page}");
     assert_eq!(authority::verdict(&answer), Some("deny"));
+}
+
+#[test]
+fn what_a_command_says_of_itself_is_told_in_lines() {
+    let mut answer = authority_answer();
+    let names: Vec<String> = (0..40).map(|n| format!("VARIABLE_{n}")).collect();
+    let said = json!({"environment_names": names, "environment_more": 3,
+        "ci": {"system": "github-actions", "run_id": "8812", "long": "x".repeat(500)}});
+    answer["run"]["correlators"] = labelled(said, "asserted", "not-checked", 7);
+    let page = plain(&authority::page(&answer, 100));
+    assert!(page.contains("40 environment variables: VARIABLE_0, VARIABLE_1,"), "{page}");
+    assert!(page.contains("VARIABLE_11 and 28 more") && !page.contains("VARIABLE_12"), "{page}");
+    assert!(page.contains("run_id=8812") && page.contains("[asserted, not-checked, @7]"), "{page}");
+    assert!(page.lines().all(|line| line.chars().count() <= 120), "{page}");
+}
+
+#[test]
+fn at_80_columns_the_tool_is_read_and_the_program_of_the_agent() {
+    let mut answer = actions_answer();
+    for row in answer["actions"].as_array_mut().unwrap() {
+        row["holder"]["value"]["id"] = json!("local:uid-1000/codex/3210709-3651052");
+        row["principal"]["value"]["sub"] = json!("uid:1000");
+        row["tool"]["value"] = json!("stdio:filesystem#write_file");
+        row["outcome"]["status"] = fact("input-required", 7);
+    }
+    let page = plain(&lists::actions(&answer, 80, "deeds did"));
+    assert_snapshot!("actions_of_a_laptop", page);
+    for line in page.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
 }
 
 #[test]
@@ -274,6 +304,43 @@ fn the_report_names_every_holder_the_mandate_and_a_broken_glass() {
     assert!(page("mandate.deeds").contains(", under a mandate, by "), "{}", page("mandate.deeds"));
     let links = page("chain-three-links.deeds");
     assert!(links.lines().any(|line| line.matches(" → ").count() == 2), "{links}");
+}
+
+#[test]
+fn a_file_that_was_altered_says_what_of_it_still_stands() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/v0/action-complete.deeds");
+    let whole = std::fs::read(path).unwrap();
+    let page = |bytes: &[u8]| {
+        let report = verify::verify_bundle(bytes, &verify::TrustRoots::default());
+        plain(&report::text("a.deeds", &report, 100))
+    };
+    // a byte of what is shown of the decision or of the outcome, and the digest at the end made again
+    let altered = |what: &str, other: &str| {
+        let at = whole.windows(what.len()).position(|window| window == what.as_bytes()).unwrap();
+        let mut bytes = whole.clone();
+        bytes[at..at + other.len()].copy_from_slice(other.as_bytes());
+        let end = bytes.len() - 32;
+        let digest = evidence::Digest::of(&bytes[..end]).0;
+        bytes[end..].copy_from_slice(&digest);
+        bytes
+    };
+    let decision = page(&altered("\"allow\"", "\"allot\""));
+    assert_snapshot!("verify_altered_decision", decision);
+    let outcome = page(&altered("\"ok\"", "\"no\""));
+    assert_snapshot!("verify_altered_outcome", outcome);
+    for page in [&decision, &outcome] {
+        assert!(page.starts_with("a.deeds: failed\n  error "), "{page}");
+        assert!(
+            page.contains("What the file says. It failed: ") && page.contains("[its signature: "),
+            "{page}"
+        );
+    }
+    // without the digest made again
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    assert!(page(&flipped).contains("error bundle-digest") || page(&flipped).contains("unreadable"));
+    assert!(!page(&whole).contains("What the file says"), "{}", page(&whole));
 }
 
 #[test]

@@ -42,6 +42,18 @@ pub(crate) fn cut_left(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(['…'].into_iter().take(max).chain(text.chars().skip(length - kept)).collect())
 }
 
+/// At most `max` characters: the beginning and the end, and `…` for what was cut between them.
+pub(crate) fn cut_middle(text: &str, max: usize) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= max {
+        return Cow::Borrowed(text);
+    }
+    let kept = max.saturating_sub(1);
+    let (first, last) = (kept / 2, kept - kept / 2);
+    let middle = ['…'].into_iter().take(max);
+    Cow::Owned(text.chars().take(first).chain(middle).chain(text.chars().skip(length - last)).collect())
+}
+
 /// Characters that are seen of a text with styles.
 pub(crate) fn visible(text: &str) -> usize {
     anstream::adapter::strip_str(text).to_string().chars().count()
@@ -158,6 +170,8 @@ mod tests {
         assert_eq!((cut("äöü", 3).as_ref(), cut("äöüx", 3).as_ref()), ("äöü", "äö…"));
         assert_eq!((cut_left("äöü", 3).as_ref(), cut_left("xäöü", 3).as_ref()), ("äöü", "…öü"));
         assert_eq!(cut_left("abc", 0), "");
+        assert_eq!((cut_middle("äöü", 3).as_ref(), cut_middle("äöüxyz", 5).as_ref()), ("äöü", "äö…yz"));
+        assert_eq!([cut_middle("abcdef", 4), cut_middle("abc", 1), cut_middle("abc", 0)], ["a…ef", "…", ""]);
         assert_eq!(wrap_lines("  a b\n  a bb ccc", 5), "  a b\na bb\nccc");
         assert_eq!(paragraph("note: one two", 2, 9), "note:\n  one two\n");
         assert_eq!(item("note: one two", 2, 12), "  note:\n    one two\n");
@@ -185,6 +199,7 @@ mod tests {
             prop_assert!(!safe.chars().any(acts));
             prop_assert!(cut(&safe, width).chars().count() <= width);
             prop_assert!(cut_left(&safe, width).chars().count() <= width);
+            prop_assert!(cut_middle(&safe, width).chars().count() <= width);
         }
     }
 }

@@ -6,9 +6,14 @@ use super::beside::{place, start, withdrawn};
 use super::fact::{Fact, loose, text as fact_text};
 use super::lists::{day_line, further, margin, number, one_day, position, rows, string, tool, when, word};
 use super::report::ranges;
-use super::style::{BAD, DIM, HEAD, WARN, of_word, paint};
-use super::table::{Cell, Row, cell, draw, left, styled, whole};
+use super::style::{BAD, DIM, GOOD, HEAD, PLAIN, WARN, of_word, paint, verdict};
+use super::table::{Cell, Row, agent, cell, draw, left, styled, whole};
 use super::text::{add, item, paragraph, safe};
+
+/// What is known of files at all.
+const KNOWN: &str = "Files are known of commands behind `deeds run`, under the paths it was told, and of servers \
+    behind `deeds wrap --files`, where the arguments of a call name them. Of other calls the results are known, by \
+    digest, and what is read of a server by its URI.";
 
 /// `deeds trace`; `again` is the command that the answer came from.
 pub(crate) fn page(answer: &Value, width: usize, again: &str) -> String {
@@ -31,9 +36,8 @@ fn of_artifact(answer: &Value, width: usize, again: &str) -> String {
     let list = rows(answer, "acts");
     let below = further(answer, again) + &margin(&not_told(answer), width);
     if list.is_empty() {
-        let told = "No act that is recorded had it, made it or answered with it. Files are known of commands behind \
-                    `deeds run`, under the paths it was told; of calls to servers the results are known, by digest.";
-        return out + &paragraph(told, 0, width) + &below;
+        let told = format!("No act that is recorded had it, made it or answered with it. {KNOWN}");
+        return out + &paragraph(&told, 0, width) + &on_disk(answer, width) + &below;
     }
     let acts: Vec<Value> =
         list.iter().filter_map(|row| row.get("act").filter(|act| act.is_object()).cloned()).collect();
@@ -42,9 +46,9 @@ fn of_artifact(answer: &Value, width: usize, again: &str) -> String {
         whole("ENTRY"),
         whole("TIME"),
         whole("HOW"),
-        left("AGENT"),
+        agent("AGENT"),
         left("FOR"),
-        left("TOOL"),
+        left("TOOL").last(),
         whole("VERDICT"),
         whole("OUTCOME"),
     ];
@@ -53,7 +57,37 @@ fn of_artifact(answer: &Value, width: usize, again: &str) -> String {
     let lines: Vec<Row> = list.iter().map(|row| act_row(row, view)).collect();
     let more = "Ask `deeds trace @ENTRY` what one of them had and made, `deeds authority @ENTRY` who stands behind it.";
     out.push_str(&day_line(day.as_deref()));
-    out + &draw(&head, lines, width) + &below + &paragraph(&paint(DIM, more), 0, width)
+    out + &draw(&head, lines, width)
+        + &on_disk(answer, width)
+        + &below
+        + &paragraph(&paint(DIM, more), 0, width)
+}
+
+/// What the file is on this host, compared with what is last recorded of its name.
+fn on_disk(answer: &Value, width: usize) -> String {
+    let Some(now) = answer.get("on_disk").filter(|now| now.is_object()) else { return String::new() };
+    let at = answer.pointer("/latest/index").and_then(Value::as_u64).map(|at| format!("@{at}"));
+    let at = at.unwrap_or_default();
+    let (digest, why) = (string(now, "digest"), string(now, "why"));
+    let (style, told) = match string(now, "is").as_str() {
+        "as-recorded" if digest.is_empty() => (GOOD, format!("gone, as {at} recorded")),
+        "as-recorded" => (GOOD, format!("the bytes that {at} recorded")),
+        "changed" => (
+            WARN,
+            format!("other bytes ({digest}) than {at} recorded: changed since, by nothing that is recorded"),
+        ),
+        "gone" => (
+            WARN,
+            format!("not there any more; {at} recorded it: taken away since, by nothing that is recorded"),
+        ),
+        "back" => (WARN, format!("there again ({digest}), though {at} recorded that it was deleted")),
+        "not-recorded" => (PLAIN, format!("`deeds trace {digest}` asks where its bytes are known")),
+        "nothing" => (PLAIN, "no such file".to_owned()),
+        "bytes-not-recorded" => (WARN, format!("{digest}; {at} recorded no digest to compare that with")),
+        _ if at.is_empty() => (PLAIN, format!("not read: {why}")),
+        _ => (WARN, format!("not compared with {at}: {why}")),
+    };
+    item(&format!("{} {}", paint(HEAD, "now on this host:"), paint(style, &safe(&told))), 0, width)
 }
 
 /// How the acts of an artifact are shown.
@@ -81,7 +115,7 @@ fn act_row(row: &Value, View { same_day, by_name, above }: View<'_>) -> Row {
             cell(fact_text(act, "holder", "/id")),
             cell(fact_text(act, "principal", "/sub")),
             cell(tool(&fact_text(act, "tool", ""))),
-            word(fact_text(act, "verdict", "")),
+            word(verdict(&fact_text(act, "verdict", "")).to_owned()),
             word(status),
         ])
     } else {
@@ -105,7 +139,9 @@ fn how(role: &str, change: &str) -> &'static str {
         ("result", _) => "answered",
         (_, "modified") => "changed it",
         (_, "deleted") => "deleted it",
-        _ => "made it",
+        (_, "created") => "made it",
+        // no change is recorded of it: it was read, or came with an answer
+        _ => "brought it",
     }
 }
 
@@ -153,9 +189,8 @@ fn withdrawals(row: &Value, above: &[u64]) -> Vec<Cell> {
 }
 
 fn of_act(answer: &Value, act: &Value, width: usize) -> String {
-    let verdict = fact_text(act, "verdict", "");
+    let decided = fact_text(act, "verdict", "");
     let status = act.get("outcome").map(|outcome| fact_text(outcome, "status", "")).unwrap_or_default();
-    let allowed = if verdict == "deny" { "refused" } else { "allowed" };
     let outcome = if status.is_empty() { String::new() } else { format!(", outcome {status}") };
     let title = format!(
         "{} {} by {} for {}: {}{}",
@@ -163,13 +198,13 @@ fn of_act(answer: &Value, act: &Value, width: usize) -> String {
         safe(&fact_text(act, "tool", "")),
         safe(&fact_text(act, "holder", "/id")),
         safe(&fact_text(act, "principal", "/sub")),
-        paint(of_word(&verdict), allowed),
+        paint(of_word(&decided), &safe(verdict(&decided))),
         paint(of_word(&status), &safe(&outcome)),
     );
     let mut out = item(&title, 0, width);
     let list = rows(answer, "artifacts");
-    for (role, heading) in [("input", "Had"), ("output", "Made"), ("result", "Answered")] {
-        let own: Vec<&Value> = list.iter().filter(|row| string(row, "role") == role).collect();
+    for heading in ["Had", "Made", "Brought", "Answered"] {
+        let own: Vec<&Value> = list.iter().filter(|row| side(row) == heading).collect();
         if own.is_empty() {
             continue;
         }
@@ -179,13 +214,21 @@ fn of_act(answer: &Value, act: &Value, width: usize) -> String {
         }
     }
     if list.is_empty() {
-        let told = "\nNo artifact of it is recorded. Files are known of commands behind `deeds run`, under the paths it was \
-                    told; of a call to a server the result is known, by digest, once it has come.";
         out.push('\n');
-        out.push_str(&paragraph(told, 0, width));
+        out.push_str(&paragraph(&format!("No artifact of it is recorded. {KNOWN}"), 0, width));
     }
     out.push('\n');
     out + &margin(&not_told(answer), width)
+}
+
+/// What an act has to do with one of its artifacts: the heading that it stands under.
+fn side(row: &Value) -> &'static str {
+    match string(row, "role").as_str() {
+        "input" => "Had",
+        "result" => "Answered",
+        _ if row.pointer("/artifact/value/change").is_some() => "Made",
+        _ => "Brought",
+    }
 }
 
 /// An answer without the findings that its rows tell.
@@ -222,7 +265,7 @@ fn artifact(row: &Value, width: usize) -> String {
     if !before.is_empty() {
         note(DIM, &format!("before it {}", start(&before)));
     }
-    for (member, told) in [("made_by", "made by"), ("used_by", "used by")] {
+    for (member, told) in [("made_by", "came of"), ("used_by", "used by")] {
         let acts: Vec<u64> = rows(row, member).iter().filter_map(Value::as_u64).collect();
         if !acts.is_empty() {
             note(DIM, &format!("{told}{}", ranges(&acts)));

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config::Config;
 use crate::files::{Existing, PRIVATE, read_limited, write_whole};
-use crate::wiring::{Now, Records, Watched, watched, watched_path};
+use crate::wiring::{Now, Records, Watched, now_of_all, watched, watched_path};
 
 /// How often the configurations are looked at.
 const WATCH_EVERY: Duration = Duration::from_mins(1);
@@ -71,7 +71,7 @@ fn changed<'a>(known: &'a [Watched], seen: &'a [Option<Now>]) -> impl Iterator<I
 
 async fn look(known: Vec<Watched>) -> anyhow::Result<(Vec<Watched>, Vec<Option<Now>>)> {
     blocking(move || {
-        let seen = known.iter().map(Watched::now).collect();
+        let seen = now_of_all(&known);
         (known, seen)
     })
     .await

@@ -34,6 +34,14 @@ impl Aliases {
         self.0.entry(alias.to_owned()).or_insert_with(known);
     }
 
+    /// Why a name that a server has already got a number, as [`Assigned::taken_by`] told then.
+    pub(super) fn numbered(&self, name: &str, alias: &str, command: &[String]) -> Option<(String, String)> {
+        let stem = valid(name)?;
+        let number = alias.strip_prefix(cut(&stem, STEM_MAX))?.strip_prefix('-')?;
+        let known = self.0.get(&stem).filter(|known| known.command != command)?;
+        number.parse::<u32>().is_ok().then(|| (stem, known.owner.clone()))
+    }
+
     /// The name for a command: the same for the same command in several clients, and never one for two commands,
     /// because policies and answers know a server by it.
     pub(super) fn assign(&mut self, name: &str, command: &[String], owner: &str) -> Assigned {
@@ -104,6 +112,15 @@ mod tests {
         assert_eq!(aliases.assign("fs", &words("files /c"), "b").alias, "fs-2");
         let again = aliases.assign("fs", &words("files /d"), "c");
         assert_eq!(again.taken_by, Some(("fs".to_owned(), "b".to_owned())));
+        // what has its number already is explained as it was when it got it
+        assert_eq!(
+            aliases.numbered("fs", "fs-3", &words("files /b")),
+            Some(("fs".to_owned(), "b".to_owned()))
+        );
+        assert_eq!(aliases.numbered("fs", "fs", &words("files /a")), None);
+        assert_eq!(aliases.numbered("fs", "fs-x", &words("files /b")), None, "it is called so");
+        assert_eq!(aliases.numbered("fs-3", "fs-3", &words("files /b")), None);
+        assert_eq!(aliases.numbered("fs", "fs-2", &words("files /a")), None, "the name is its own");
         let long = "n".repeat(80);
         aliases.assign(&long, &words("a"), "b");
         let second = aliases.assign(&long, &words("b"), "b").alias;

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use evidence::Digest;
 
+use super::look::{CLIENT_CONFIG_MAX_BYTES, read_config};
 use super::plan::FilePlan;
 use super::record::{Records, WiredEdit};
 use super::replace::replace;
@@ -23,8 +24,19 @@ pub(crate) fn apply(plan: &FilePlan, records: &mut Records, now_ms: u64) -> anyh
         servers: plan.wired.clone(),
         line: None,
     };
+    ensure!(
+        after.len() <= CLIENT_CONFIG_MAX_BYTES,
+        "`{}` would grow beyond the {CLIENT_CONFIG_MAX_BYTES} bytes that can be read",
+        plan.real.display()
+    );
     records.add(plan.place.client.id(), &plan.real, edit, Some(plan.before.as_bytes()))?;
-    replace(&plan.real, plan.before.as_bytes(), after.as_bytes())
+    let replaced = replace(&plan.real, plan.before.as_bytes(), after.as_bytes());
+    if replaced.is_err() && read_config(&plan.real).is_ok_and(|now| now != after.as_bytes()) {
+        // Not made, so not remembered: its servers would be watched as if they had been wrapped. If we crash before
+        // this, a watch says so once, and undoing notices that the file is as it was before.
+        records.take_back(&plan.real)?;
+    }
+    replaced
 }
 
 /// Puts a line at the beginning of our own configuration, where a setting belongs to no table, and makes the file if
@@ -51,6 +63,10 @@ pub(crate) fn write_own(
         "`{}` begins with a byte order mark: take it out",
         target.display()
     );
+    if body.starts_with(&line) {
+        // another that ran at the same time has put it there since our configuration was read
+        return Ok(());
+    }
     let after = format!("{line}{body}");
     check(&after).with_context(|| format!("cannot add a line to `{}`", target.display()))?;
     let edit = WiredEdit {

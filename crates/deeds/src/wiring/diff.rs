@@ -16,6 +16,15 @@ pub(crate) struct DiffLine {
     pub(crate) text: String,
 }
 
+/// The pieces of a text of which a difference shows anything, in order.
+pub(super) fn shown(text: &str, splices: &[Splice]) -> Vec<Range<usize>> {
+    let starts = line_starts(text);
+    let line_of = |at: usize| starts.partition_point(|start| *start <= at).saturating_sub(1);
+    let start = |line: usize| starts.get(line).copied().unwrap_or(text.len());
+    let hunks = hunks(splices, &line_of, starts.len()).into_iter();
+    hunks.map(|hunk| start(hunk.shown.start)..start(hunk.shown.end)).collect()
+}
+
 /// The changed lines with some around them. The line numbers are those of the texts given.
 pub(super) fn diff(text: &str, splices: &[Splice]) -> Option<Vec<DiffLine>> {
     let starts = line_starts(text);

@@ -11,6 +11,11 @@ use capture::mcp::alias_of;
 
 use super::places::Layout;
 
+/// Most servers that one configuration may name. Those of people have a dozen; a project's file is somebody else's.
+const SERVERS_MAX: usize = 1_024;
+/// Members of a server whose values are shown: what is to be changed, and what tells why it is not.
+const SHOWN: [&str; 3] = [COMMAND, ARGS, "type"];
+
 /// One server of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -22,8 +27,6 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// Where it begins.
     at: usize,
-    /// Where the values of its environment variables and headers stand: they are not for showing.
-    pub(super) secrets: Vec<Range<usize>>,
 }
 
 /// What a server is.
@@ -73,6 +76,10 @@ pub(super) struct Room {
 /// What was wrapped, as its command line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wrapped {
+    /// The program that wraps it.
+    pub(super) program: String,
+    /// What that is told before the `--`.
+    pub(super) own: Vec<String>,
     /// Our name for the server.
     pub(crate) alias: String,
     /// The server's command without us.
@@ -101,11 +108,20 @@ pub(super) fn wrapped(words: &[String]) -> Option<Wrapped> {
     if !is_deeds || !own.iter().any(|arg| arg == "wrap") || command.is_empty() {
         return None;
     }
-    let named = own.iter().zip(own.iter().skip(1)).find(|(option, _)| *option == "--name");
-    let named = named.map(|(_, name)| name.as_str());
-    let named = named.or_else(|| own.iter().find_map(|arg| arg.strip_prefix("--name=")));
-    let alias = named.map(str::to_owned).or_else(|| alias_of(command).ok());
-    Some(Wrapped { alias: alias.unwrap_or_default(), command: command.to_vec() })
+    let alias = option(own, "--name").map(str::to_owned).or_else(|| alias_of(command).ok());
+    Some(Wrapped {
+        program: program.clone(),
+        own: own.to_vec(),
+        alias: alias.unwrap_or_default(),
+        command: command.to_vec(),
+    })
+}
+
+/// The value of an option, in either form.
+pub(super) fn option<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
+    let apart = args.iter().zip(args.iter().skip(1)).find(|(option, _)| *option == name);
+    let joined = || args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
+    apart.map(|(_, value)| value.as_str()).or_else(joined)
 }
 
 /// The servers of a configuration, in the order of the text. The error says why it cannot be read.
@@ -116,6 +132,35 @@ pub(super) fn read(text: &str, layout: Layout) -> Result<Vec<Entry>, String> {
     }?;
     entries.sort_by_key(|entry| entry.at);
     Ok(entries)
+}
+
+/// Where values stand that are not for showing, as far as they lie in some pieces of the text (in order, apart from
+/// each other): all texts and numbers but the commands and arguments of servers. Clients keep tokens in many places.
+pub(super) fn hidden(text: &str, layout: Layout, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
+    let values = match layout {
+        Layout::ClaudeCode | Layout::McpServers | Layout::Servers => json::values(text, layout),
+        Layout::Codex => toml::values(text),
+    };
+    let Values { all, mut shown } = values;
+    shown.sort_by_key(|at| at.start);
+    let is_in = |at: &Range<usize>, ranges: &[Range<usize>]| {
+        let next = ranges.partition_point(|range| range.end <= at.start);
+        ranges.get(next).is_some_and(|range| range.start < at.end)
+    };
+    all.into_iter().filter(|at| is_in(at, pieces) && !is_in(at, &shown)).collect()
+}
+
+/// Where the values of a configuration stand.
+#[derive(Default)]
+struct Values {
+    /// All texts and numbers.
+    all: Vec<Range<usize>>,
+    /// Commands and arguments, and whatever else of a server is shown; none within another.
+    shown: Vec<Range<usize>>,
+}
+
+fn too_many() -> String {
+    format!("it names more than {SERVERS_MAX} servers")
 }
 
 /// What to say of a configuration in which no server was found.

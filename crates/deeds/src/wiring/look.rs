@@ -1,12 +1,17 @@
 //! Reads the configurations that are there.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use super::entries::{Entry, read, remark};
-use super::places::Place;
+use anyhow::{Context as _, ensure};
+use rustix::fs::{Mode, OFlags, open};
+
+use super::entries::{Entry, hidden, read, remark};
+use super::places::{Layout, Place};
 use super::splice::Splice;
-use crate::files::read_limited;
 
 /// Largest configuration that is read, bytes. Claude Code keeps more in its file than servers.
 pub(super) const CLIENT_CONFIG_MAX_BYTES: usize = 32 * 1_024 * 1_024;
@@ -41,10 +46,10 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Puts `…` where values may be secret.
-    pub(super) fn masks(&self) -> Vec<Splice> {
-        let secrets = self.servers.iter().flat_map(|entry| &entry.secrets);
-        secrets.map(|at| Splice::replace(at.clone(), "\"…\"")).collect()
+    /// Puts `…` where values stand that are not for showing, in some pieces of the text.
+    pub(super) fn masks(&self, layout: Layout, pieces: &[Range<usize>]) -> Vec<Splice> {
+        let values = hidden(&self.text, layout, pieces).into_iter();
+        values.map(|at| Splice::replace(at, "\"…\"")).collect()
     }
 }
 
@@ -65,10 +70,7 @@ pub(crate) fn look(places: Vec<Place>) -> Vec<Seen> {
 pub(super) fn look_at(place: &Place) -> Looked {
     // a link that leads nowhere is no configuration either
     let Ok(real) = std::fs::canonicalize(&place.path) else { return Looked::Nothing };
-    if !real.is_file() {
-        return Looked::Unusable("it is not a regular file".to_owned());
-    }
-    let bytes = match read_limited(&real, CLIENT_CONFIG_MAX_BYTES) {
+    let bytes = match read_config(&real) {
         Ok(bytes) => bytes,
         Err(error) => return Looked::Unusable(crate::chain(&error)),
     };
@@ -84,9 +86,26 @@ pub(super) fn look_at(place: &Place) -> Looked {
     }
 }
 
+/// The bytes of a configuration, whatever lies there now: a pipe in its place would hold us up for ever.
+pub(super) fn read_config(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::empty()).map(File::from);
+    let file = file.with_context(|| format!("cannot open `{name}`"))?;
+    let found = file.metadata().with_context(|| format!("cannot look at `{name}`"))?;
+    ensure!(found.is_file(), "`{name}` is not a regular file");
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(CLIENT_CONFIG_MAX_BYTES)?.saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).with_context(|| format!("cannot read `{name}`"))?;
+    ensure!(bytes.len() <= CLIENT_CONFIG_MAX_BYTES, "`{name}` has more than {CLIENT_CONFIG_MAX_BYTES} bytes");
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::places::{Client, Layout};
+    use rustix::fs::{CWD, FileType, mknodat};
+
+    use super::super::places::Client;
     use super::*;
 
     #[test]
@@ -101,6 +120,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         std::fs::create_dir(dir.path().join("dir")).unwrap();
+        let pipe = dir.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        assert!(why(at("pipe")).contains("not a regular file"));
         std::fs::write(dir.path().join("utf16"), b"\xff\xfe{\0}\0").unwrap();
         assert!(why(at("dir")).contains("not a regular file") && why(at("utf16")).contains("UTF-8"));
         assert!(matches!(at("none"), Looked::Nothing));

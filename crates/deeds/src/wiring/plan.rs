@@ -1,13 +1,13 @@
 //! What wrapping would change, worked out without changing anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use evidence::definition::command_digest;
 
 use super::alias::Aliases;
-use super::diff::{DiffLine, diff};
+use super::diff::{DiffLine, diff, shown};
 use super::edit::{Prefix, wrap};
-use super::entries::{Entry, Kind, Stdio, read};
+use super::entries::{Entry, Kind, Stdio, Wrapped, option, read};
 use super::look::{Found, Looked, Seen};
 use super::places::Place;
 use super::record::WiredServer;
@@ -65,8 +65,8 @@ pub(crate) struct ServerPlan {
     pub(crate) state: ServerState,
     /// The server's own command.
     pub(crate) command: Vec<String>,
-    /// Why its name has a number.
-    pub(crate) numbered: Option<String>,
+    /// Why its name has a number, or what is amiss with how it is wrapped.
+    pub(crate) remark: Option<String>,
 }
 
 /// What becomes of a server.
@@ -120,7 +120,7 @@ fn stdio(entry: &Entry) -> Option<&Stdio> {
 
 fn of_file(place: Place, found: Found, program: &Program, aliases: &mut Aliases) -> FilePlan {
     let mut servers: Vec<ServerPlan> =
-        found.servers.iter().map(|entry| of_server(&place, entry, aliases)).collect();
+        found.servers.iter().map(|entry| of_server(&place, entry, program, aliases)).collect();
     let mut splices = Vec::new();
     for (entry, server) in found.servers.iter().zip(&servers) {
         if let (Kind::Stdio(stdio), ServerState::ToWrap(alias)) = (&entry.kind, &server.state) {
@@ -139,7 +139,7 @@ fn of_file(place: Place, found: Found, program: &Program, aliases: &mut Aliases)
         }
         splices.clear();
     }
-    let masks = found.masks();
+    let masks = found.masks(place.layout, &shown(&found.text, &splices));
     let masked = apply(&found.text, &masks).unwrap_or_default();
     let diff = diff(&masked, &shifted(&splices, &masks)).unwrap_or_default();
     let (after, wired) = written.map_or((None, Vec::new()), |(after, wired)| (Some(after), wired));
@@ -155,24 +155,48 @@ fn of_file(place: Place, found: Found, program: &Program, aliases: &mut Aliases)
     }
 }
 
-fn of_server(place: &Place, entry: &Entry, aliases: &mut Aliases) -> ServerPlan {
-    let mut numbered = None;
+fn of_server(place: &Place, entry: &Entry, program: &Program, aliases: &mut Aliases) -> ServerPlan {
+    let mut remark = None;
     let (state, command) = match &entry.kind {
         Kind::Remote(_) => (ServerState::Remote, Vec::new()),
         Kind::Odd(why) => (ServerState::LeftAlone(why.clone()), Vec::new()),
         Kind::Stdio(stdio) => match stdio.wrapped() {
-            Some(wrapped) => (ServerState::Wrapped(wrapped.alias), wrapped.command),
+            Some(wrapped) => {
+                let numbered =
+                    || aliases.numbered(&entry.name, &wrapped.alias, &wrapped.command).map(taken_by);
+                remark = amiss(&wrapped, program).or_else(numbered);
+                (ServerState::Wrapped(wrapped.alias), wrapped.command)
+            }
             None => {
                 let command = stdio.words();
                 let assigned = aliases.assign(&entry.name, &command, &owner(place, entry));
-                numbered = assigned
-                    .taken_by
-                    .map(|(stem, owner)| format!("`{stem}` stands for {owner}, which is another command"));
+                remark = assigned.taken_by.map(taken_by);
                 (ServerState::ToWrap(assigned.alias), command)
             }
         },
     };
-    ServerPlan { name: entry.name.clone(), project: entry.project.clone(), state, command, numbered }
+    ServerPlan { name: entry.name.clone(), project: entry.project.clone(), state, command, remark }
+}
+
+/// Why a name has a number.
+fn taken_by((stem, owner): (String, String)) -> String {
+    format!("`{stem}` stands for {owner}, which is another command")
+}
+
+/// What is amiss with a server that is wrapped: a program that is gone, or a record that is kept somewhere else.
+fn amiss(wrapped: &Wrapped, program: &Program) -> Option<String> {
+    let path = Path::new(&wrapped.program);
+    if path.is_absolute() && !path.exists() {
+        return Some(format!("there is no `{}` any more: take it back and wrap it again", wrapped.program));
+    }
+    let other = ["--data", "--config"].into_iter().find_map(|name| {
+        let (its, ours) = (option(&wrapped.own, name), option(&program.options, name));
+        let shown = |value: Option<&str>| {
+            value.map_or_else(|| format!("no {name}"), |value| format!("{name} {value}"))
+        };
+        (its != ours).then(|| format!("with `{}`, not `{}` as here", shown(its), shown(ours)))
+    });
+    other.map(|other| format!("{other}: it may be recorded elsewhere"))
 }
 
 /// The new text, if it reads as it should: each server wrapped as planned, all else as it was. What to remember of

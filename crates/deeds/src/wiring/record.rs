@@ -2,6 +2,7 @@
 //! `wired/`, the bytes of each file as they were. Both are for their owner alone: configurations hold tokens.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -129,6 +130,16 @@ impl Records {
         self.save()
     }
 
+    /// Forgets the newest edit of a file, which could not be made.
+    pub(super) fn take_back(&mut self, path: &Path) -> anyhow::Result<()> {
+        if let Some(file) = self.wired.files.iter_mut().find(|file| file.path == path) {
+            file.edits.pop();
+        }
+        self.wired.files.retain(|file| !file.edits.is_empty());
+        self.save()?;
+        self.drop_unused()
+    }
+
     /// Forgets the edits of a file that were taken back.
     pub(super) fn forget(&mut self, path: &Path) -> anyhow::Result<()> {
         self.wired.files.retain(|file| file.path != path);
@@ -182,20 +193,26 @@ impl Records {
             .with_context(|| format!("cannot write `{}`", path.display()))
     }
 
-    /// Removes originals that no edit needs any more: they may hold tokens.
+    /// Removes originals that no edit needs any more: they may hold tokens. What else somebody put there stays.
     fn drop_unused(&self) -> anyhow::Result<()> {
         let edits = self.wired.files.iter().flat_map(|file| &file.edits);
         let used: BTreeSet<PathBuf> =
             edits.filter_map(|edit| self.original_path(edit.before.as_deref()?).ok()).collect();
         let dir = self.dir.join("wired");
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if !used.contains(&entry.path()) {
-                let path = entry.path();
+            let path = entry.path();
+            if is_ours(&entry.file_name()) && !used.contains(&path) {
                 fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether an original could have this name, or what a crash left of one.
+fn is_ours(name: &OsStr) -> bool {
+    let hex = name.to_str().map(|name| name.strip_suffix(".part").unwrap_or(name));
+    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn read(dir: &Path) -> anyhow::Result<Wired> {

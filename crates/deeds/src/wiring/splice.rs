@@ -46,11 +46,20 @@ pub(super) fn apply(text: &str, splices: &[Splice]) -> Option<String> {
 
 /// Where splices of a text stand once other pieces of it were replaced; the two must not touch each other.
 pub(super) fn shifted(splices: &[Splice], by: &[Splice]) -> Vec<Splice> {
+    let mut by: Vec<&Splice> = by.iter().collect();
+    by.sort_by_key(|splice| splice.at.end);
+    // bytes put in and taken out up to the end of each piece
+    let mut sums = Vec::with_capacity(by.len());
+    let (mut longer, mut shorter) = (0, 0);
+    for splice in &by {
+        longer += splice.text.len();
+        shorter += splice.at.len();
+        sums.push((longer, shorter));
+    }
     let moved = |position: usize| {
-        let before = by.iter().filter(|splice| splice.at.end <= position);
-        let (longer, shorter) = before.fold((0, 0), |(longer, shorter), splice| {
-            (longer + splice.text.len(), shorter + splice.at.len())
-        });
+        let before = by.partition_point(|splice| splice.at.end <= position);
+        let (longer, shorter) =
+            before.checked_sub(1).and_then(|last| sums.get(last)).copied().unwrap_or_default();
         (position + longer).saturating_sub(shorter)
     };
     let one = |splice: &Splice| Splice {

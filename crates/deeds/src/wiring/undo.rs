@@ -9,12 +9,11 @@ use evidence::Digest;
 
 use super::edit::{Original, unwrap};
 use super::entries::{Kind, read};
-use super::look::CLIENT_CONFIG_MAX_BYTES;
+use super::look::read_config;
 use super::places::{Client, Layout};
 use super::record::{Records, WiredEdit, WiredFile, WiredServer};
 use super::replace::replace;
 use super::splice::apply;
-use crate::files::read_limited;
 
 /// What became of one file.
 #[derive(Debug)]
@@ -89,13 +88,15 @@ fn undo_file(records: &Records, file: &WiredFile) -> anyhow::Result<Undone> {
         how: How::Nothing,
         remarks: Vec::new(),
     };
-    if let Err(error) = fs::symlink_metadata(&file.path)
-        && error.kind() == ErrorKind::NotFound
-    {
-        undone.remarks.push("the file is not there any more, and was not made again".to_owned());
-        return Ok(undone);
-    }
-    let found = read_limited(&file.path, CLIENT_CONFIG_MAX_BYTES)?;
+    // somebody may have put it elsewhere since, and a link in its place
+    let real = match fs::canonicalize(&file.path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            undone.remarks.push("the file is not there any more, and was not made again".to_owned());
+            return Ok(undone);
+        }
+        found => found.with_context(|| format!("cannot look at `{name}`"))?,
+    };
+    let found = read_config(&real)?;
     let mut now = Some(found.clone());
     // the newest edit first: each leads to what the one before it left, or to what somebody made of that
     for edit in file.edits.iter().rev() {
@@ -104,9 +105,9 @@ fn undo_file(records: &Records, file: &WiredFile) -> anyhow::Result<Undone> {
     }
     match now {
         Some(now) if now == found => {}
-        Some(now) => replace(&file.path, &found, &now)?,
+        Some(now) => replace(&real, &found, &now)?,
         None => {
-            fs::remove_file(&file.path).with_context(|| format!("cannot remove `{name}`"))?;
+            fs::remove_file(&real).with_context(|| format!("cannot remove `{name}`"))?;
             undone.how = How::Removed;
         }
     }

@@ -1,6 +1,7 @@
 //! Whether servers that were wrapped still are. Clients and people change configurations whenever they like, and what
 //! goes around `wrap` is in nobody's path: all that can be done is to see it and to say so.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use evidence::Digest;
@@ -61,10 +62,17 @@ impl Watched {
 
     /// How it is configured now; nothing where that cannot be said, as in the middle of a write.
     pub(crate) fn now(&self) -> Option<Now> {
+        self.seen_in(&look_at(&self.place()?))
+    }
+
+    fn place(&self) -> Option<Place> {
         let client = Client::of(&self.client)?;
+        Some(Place { client, path: self.path.clone(), layout: Layout::of(client), shared: false })
+    }
+
+    fn seen_in(&self, looked: &Looked) -> Option<Now> {
         let gone = Now { wrapped: false, digest: None };
-        let place = Place { client, path: self.path.clone(), layout: Layout::of(client), shared: false };
-        match look_at(&place) {
+        match looked {
             Looked::Nothing => Some(gone),
             Looked::Unusable(_) => None,
             // a client that cuts its file before it writes it again leaves nothing for a moment
@@ -75,6 +83,26 @@ impl Watched {
             }
         }
     }
+}
+
+/// How each is configured now. Every file is read once, however many servers are in it.
+pub(crate) fn now_of_all(watched: &[Watched]) -> Vec<Option<Now>> {
+    let mut files: BTreeMap<(&str, &Path), Vec<usize>> = BTreeMap::new();
+    for (at, server) in watched.iter().enumerate() {
+        files.entry((&server.client, &server.path)).or_default().push(at);
+    }
+    let mut all = vec![None; watched.len()];
+    for servers in files.into_values() {
+        let servers: Vec<_> = servers.into_iter().filter_map(|at| Some((at, watched.get(at)?))).collect();
+        let Some(place) = servers.first().and_then(|(_, server)| server.place()) else { continue };
+        let looked = look_at(&place);
+        for (at, server) in servers {
+            if let Some(now) = all.get_mut(at) {
+                *now = server.seen_in(&looked);
+            }
+        }
+    }
+    all
 }
 
 fn of_entry(entry: &Entry) -> Now {
@@ -186,5 +214,19 @@ mod tests {
         std::fs::remove_file(&watched.path).unwrap();
         assert_eq!(watched.now(), gone);
         assert_eq!(watched.label(), format!("claude-code:{}#/p#s", watched.path.display()));
+    }
+
+    #[test]
+    fn many_servers_of_few_files_are_seen_as_each_alone() {
+        let servers = r#""s":{"command":"deeds","args":["wrap","--","x"]},"t":{"command":"y"}"#;
+        let (_dir, first) = watching(&text(servers));
+        let other = Watched { name: "t".into(), ..first.clone() };
+        let elsewhere = Watched { path: first.path.with_file_name("none"), ..first.clone() };
+        let unknown = Watched { client: "of another time".into(), ..first.clone() };
+        let all = [first, elsewhere, other, unknown];
+        let alone: Vec<_> = all.iter().map(Watched::now).collect();
+        assert_eq!(now_of_all(&all), alone);
+        let wrapped: Vec<_> = alone.iter().map(|now| now.as_ref().map(|now| now.wrapped)).collect();
+        assert_eq!(wrapped, [Some(true), Some(false), Some(false), None]);
     }
 }

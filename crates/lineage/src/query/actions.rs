@@ -9,9 +9,9 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::beside::Beside;
-use super::chains::interned;
+use super::chains::{interned, text_of};
 use super::remarks::RemarkRow;
-use super::select::{Condition, OutcomeIs, Stretch, principals, select, tools};
+use super::select::{Condition, OutcomeIs, Stretch, principals, select, tools, tools_named};
 use super::who::whose_actions;
 use super::{At, assurance, rows, run_row};
 use crate::answer::{Answer, Fact, Margin};
@@ -28,7 +28,7 @@ pub enum Whose {
     #[default]
     All,
     /// A principal's (by `sub`, by `<iss> <sub>`, or by key thumbprint), a holder's (by id or key thumbprint), those
-    /// under one delegation (by token digest), or a run's.
+    /// under one delegation (by token digest), or a run's; `<start>*`: of everybody whose name begins like that.
     Who(String),
     /// One run's.
     Run(Id),
@@ -41,7 +41,8 @@ pub enum Whose {
 pub struct DidFilter {
     /// Whose.
     pub whose: Whose,
-    /// On one tool, by its URI, or on all tools of a server: `<server>#*`.
+    /// On one tool, by its URI, or on all tools of a server: `<server>#*`. Without `#`: on tools of that name at any
+    /// server, or, where no tool is named so, on all tools of the server.
     pub tool: Option<String>,
     /// On whose authority: `sub`, `<iss> <sub>`, or a thumbprint.
     pub principal: Option<String>,
@@ -148,7 +149,10 @@ impl Index {
             let selected = select(db, &conditions.all, stretch, limit + 1)?;
             Ok((size, Ok((selected, conditions.cut))))
         })?;
-        let (selected, names_cut) = found.map_err(|absent| not_found(absent, filter, size))?;
+        let (selected, names_cut) = match found {
+            Ok(found) => found,
+            Err(absent) => return Err(self.not_found(absent, filter, size)?),
+        };
         let mut indexed = selected.rows;
         let mut margin = Margin::default();
         margin.left_out.extend(names_cut);
@@ -182,6 +186,15 @@ impl Index {
         }
         let remarks = self.remarks(&runs, &mut margin)?;
         Ok(margin.answer(size, Actions { actions, remarks, next }))
+    }
+
+    /// Which name of a question the log does not know, and what may be meant instead.
+    fn not_found(&self, absent: Absent, filter: &DidFilter, size: u64) -> Result<LineageError, LineageError> {
+        let near = match (absent, &filter.tool) {
+            (Absent::Tool, Some(tool)) => self.read(|db, _| near(db, tool))?,
+            _ => Vec::new(),
+        };
+        Ok(not_found(absent, filter, size, &near))
     }
 
     /// The run that handed work over to this one, as it says itself.
@@ -263,6 +276,12 @@ pub(crate) fn status(decision: &Record, finished: Option<&Record>) -> Fact {
     }
 }
 
+/// Tools that are named instead of one that nothing was done on.
+const NEAR_MAX: usize = 3;
+
+/// What is not there where a tool is not.
+const TOOL: &str = "action on the tool";
+
 /// Which name of a question the log does not know.
 #[derive(Debug, Clone, Copy)]
 enum Absent {
@@ -271,13 +290,28 @@ enum Absent {
     Principal,
 }
 
-fn not_found(absent: Absent, filter: &DidFilter, size: u64) -> LineageError {
+/// URIs of tools with the same name at other servers, at most [`NEAR_MAX`].
+fn near(db: &Connection, uri: &str) -> rusqlite::Result<Vec<String>> {
+    let Some((_, name)) = uri.split_once('#') else { return Ok(Vec::new()) };
+    let ids = tools_named(db, name)?;
+    let named = ids.into_iter().map(|id| text_of(db, id)).collect::<rusqlite::Result<Vec<_>>>()?;
+    let tools = named.into_iter().flatten().filter(|tool| !tool.ends_with("#*"));
+    Ok(tools.take(NEAR_MAX).collect())
+}
+
+fn not_found(absent: Absent, filter: &DidFilter, size: u64, near: &[String]) -> LineageError {
     let people = "`deeds runs` and `deeds principal list` name those there are";
     let (what, name, advice) = match (absent, &filter.whose) {
+        (Absent::Tool, _) if !near.is_empty() => {
+            let near: Vec<String> = near.iter().map(|uri| format!("`{uri}`")).collect();
+            let advice = format!("did you mean {}?", near.join(" or "));
+            let name = filter.tool.clone().unwrap_or_default();
+            return LineageError::NotFound { what: TOOL, name, size, advice: advice.into() };
+        }
         (Absent::Tool, _) => (
-            "action on the tool",
+            TOOL,
             filter.tool.clone().unwrap_or_default(),
-            "write its URI, `<server>#<tool>`, or `<server>#*`; `deeds did` shows those that were used",
+            "write its name, its URI `<server>#<tool>`, or `<server>#*`; `deeds did` shows those that were used",
         ),
         (Absent::Principal, _) => ("principal", filter.principal.clone().unwrap_or_default(), people),
         (Absent::Whose, Whose::All) => ("action", "any".into(), "record one first"),
@@ -285,7 +319,7 @@ fn not_found(absent: Absent, filter: &DidFilter, size: u64) -> LineageError {
         (Absent::Whose, Whose::Run(run)) => ("run", id::text(run), "`deeds runs` lists those there are"),
         (Absent::Whose, Whose::Task(task)) => ("task", id::text(task), "`deeds tasks` lists those there are"),
     };
-    LineageError::NotFound { what, name, size, advice }
+    LineageError::NotFound { what, name, size, advice: advice.into() }
 }
 
 /// What selects the actions, and what of the names was not looked for.
@@ -296,7 +330,7 @@ struct Conditions {
 
 fn conditions(db: &Connection, filter: &DidFilter) -> rusqlite::Result<Result<Conditions, Absent>> {
     let mut found = Conditions { all: Vec::new(), cut: Vec::new() };
-    let more_names = || format!("the name stands for more than {NAMES_MAX} identities");
+    let more_names = |max: u64| format!("the name stands for more than {max} identities");
     match &filter.whose {
         Whose::All => {}
         Whose::Run(run) => match run_row(db, run)? {
@@ -312,7 +346,7 @@ fn conditions(db: &Connection, filter: &DidFilter) -> rusqlite::Result<Result<Co
             if named.columns.is_empty() {
                 return Ok(Err(Absent::Whose));
             }
-            found.cut.extend(named.cut.then(more_names));
+            found.cut.extend(named.cut.then(|| more_names(named.columns.len() as u64)));
             found.all.push(Condition::Who(named.columns));
         }
     }
@@ -331,7 +365,7 @@ fn conditions(db: &Connection, filter: &DidFilter) -> rusqlite::Result<Result<Co
         if ids.is_empty() {
             return Ok(Err(Absent::Principal));
         }
-        found.cut.extend((ids.len() > NAMES_MAX).then(more_names));
+        found.cut.extend((ids.len() > NAMES_MAX).then(|| more_names(NAMES_MAX as u64)));
         ids.truncate(NAMES_MAX);
         found.all.push(Condition::Column("principal", ids));
     }

@@ -6,7 +6,7 @@ use evidence::delegation::Link as Claims;
 use evidence::id;
 use evidence::label::Assurance;
 use evidence::limits::SKEW_S;
-use evidence::tool::{ANY, split};
+use evidence::tool::{self, ANY, Scheme, split};
 use policy::{
     OutlookRequest, PolicyFile, PolicySet, Prospect, RequestAgent, RequestDelegation, RequestPrincipal,
 };
@@ -63,8 +63,23 @@ pub struct AllowedRow {
     pub why: Option<String>,
     /// Acts allowed under it up to that time.
     pub used: u64,
+    /// Every run that it was recorded in had ended by then: the last end. It holds still, and nobody is known to act
+    /// under it. Absent for one that was issued ahead of its use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs_ended: Option<RunsEnded>,
     /// What it allows.
     pub tools: Vec<AllowedTool>,
+}
+
+/// That the runs of a delegation are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RunsEnded {
+    /// How many.
+    pub count: u64,
+    /// Position of the last end.
+    pub index: u64,
+    /// The log's clock then, ms.
+    pub at_ms: u64,
 }
 
 /// One row of a scope.
@@ -106,7 +121,7 @@ impl Index {
                 what: "principal, agent, key, delegation or run",
                 name: who.to_owned(),
                 size,
-                advice: "`deeds identities` names those there are",
+                advice: "`deeds identities` names those there are".into(),
             });
         }
         let mut margin = Margin::default();
@@ -121,7 +136,7 @@ impl Index {
             delegations.extend(self.allowed_row(token, at_ms, genesis.as_ref(), &policies, &mut margin)?);
         }
         // the state is known only now; the order within one state is that of the ends
-        delegations.sort_by_key(|row: &AllowedRow| row.state != LIVE);
+        delegations.sort_by_key(|row: &AllowedRow| (row.state != LIVE, row.runs_ended.is_some()));
         Ok(margin.answer(size, Allowed { delegations, policy_digest: policies.digest }))
     }
 
@@ -140,6 +155,7 @@ impl Index {
         let behind = self.behind(&recorded, genesis, margin)?;
         let (state, why) = self.state_at(&recorded, at_ms, margin)?;
         let root = recorded.claims.first().and_then(Claims::as_root);
+        let runs_ended = self.runs_ended(token, at_ms)?;
         let holder = leaf.holder();
         let signed = recorded.signed(recorded.records.len().saturating_sub(1));
         let principal = match (root, recorded.root()) {
@@ -165,8 +181,17 @@ impl Index {
             state,
             why,
             used,
+            runs_ended,
             tools: tools(&recorded, policies),
         }))
+    }
+
+    /// The last end of the runs of a delegation, where all of them had ended by a time.
+    fn runs_ended(&self, token: i64, at_ms: u64) -> Result<Option<RunsEnded>, LineageError> {
+        let Some((count, last)) = self.read(|db, _| ended(db, token))? else { return Ok(None) };
+        let ended_ms = self.record(last)?.entry.map(|entry| entry.observed_ms);
+        let by_then = ended_ms.filter(|ended_ms| *ended_ms <= at_ms);
+        Ok(by_then.map(|ended_ms| RunsEnded { count, index: last, at_ms: ended_ms }))
     }
 
     /// The state of a chain by what the log knew at a time; later news of that time beside it.
@@ -305,11 +330,12 @@ fn outlook(set: &PolicySet, chain: &Chain, tool: &str, recorded: &Recorded) -> p
     })
 }
 
-/// The method behind a URI: tools have no slash in their names, other methods do.
-fn operation(uri: &str) -> &str {
-    match split(uri) {
-        Some((_, method)) if method.contains('/') => method,
-        _ => "tools/call",
+/// The operation that a row of a scope is asked about: that of its URI; of all that a command's alias may do, the one
+/// thing that it can be.
+fn operation(row: &str) -> &str {
+    match split(row) {
+        Some((server, ANY)) if matches!(Scheme::of(server), Some((Scheme::Run, _))) => tool::COMMAND,
+        _ => tool::operation(row),
     }
 }
 
@@ -352,6 +378,16 @@ fn statement(column: &str) -> String {
     )
 }
 
+/// How many runs a delegation was recorded in and where the last of them ended; nothing while one is open, and for one
+/// that was issued ahead, because whoever has it may begin another run with it.
+const ENDED: &str =
+    "SELECT COUNT(DISTINCT runs.id), MAX(runs.ended) FROM delegations JOIN runs ON runs.id = delegations.run
+    WHERE token = ?1 HAVING COUNT(*) > 0 AND COUNT(*) = COUNT(runs.ended) AND MAX(runs.issued) = 0";
+
+fn ended(db: &Connection, token: i64) -> rusqlite::Result<Option<(u64, u64)>> {
+    db.prepare_cached(ENDED)?.query_row([token], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?))).optional()
+}
+
 fn used_until(db: &Connection, token: i64, at_ms: u64) -> rusqlite::Result<u64> {
     db.prepare_cached("SELECT COUNT(*) FROM actions WHERE token = ?1 AND verdict = 'allow' AND at_ms <= ?2")?
         .query_row(params![token, sql(at_ms)], |row| unsigned(row, 0))
@@ -375,10 +411,19 @@ mod tests {
     }
 
     #[test]
+    fn the_runs_of_a_delegation_are_found_by_its_token() {
+        let plan = crate::schema::plan(&crate::schema::in_memory(), ENDED);
+        assert!(plan.contains("delegations_token") && plan.contains("SEARCH runs"), "{plan}");
+    }
+
+    #[test]
     fn a_method_is_told_from_a_tool() {
         assert_eq!(operation("stdio:fs#read_file"), "tools/call");
         assert_eq!(operation("stdio:fs#resources/read"), "resources/read");
         assert_eq!(operation("stdio:fs#*"), "tools/call");
+        assert_eq!(operation("run:git#*"), "command/run");
+        assert_eq!(operation("run:git#command/run"), "command/run");
+        assert_eq!(operation("https://run.example/mcp#*"), "tools/call");
         assert!(names_some(&["stdio:fs#rm".into()], "stdio:fs#*"));
         assert!(!names_some(&["stdio:fs#rm".into()], "stdio:edr#*"));
         assert!(!names_some(&["stdio:fs#rm".into()], "stdio:fs#read"));

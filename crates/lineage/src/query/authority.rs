@@ -382,7 +382,7 @@ fn not_found(which: Which, size: u64) -> LineageError {
         Which::Index(index) => (format!("@{index}"), "`deeds did` lists actions by their decision"),
         Which::Act(act) => (id::text(&act), "`deeds did` lists actions with their ids"),
     };
-    LineageError::NotFound { what: "action", name, size, advice }
+    LineageError::NotFound { what: "action", name, size, advice: advice.into() }
 }
 
 /// An act may have several decisions; the last one is asked for.

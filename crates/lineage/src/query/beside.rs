@@ -46,7 +46,8 @@ pub struct ArtifactsOf {
     /// {count, artifacts: the first of them}.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Fact>,
-    /// {count, artifacts: the first of them}.
+    /// {count, brought?, artifacts: the first of them}; `brought` is how many of them have no `change`: they were read
+    /// or came with an answer, and are nothing that the act made. Of a list in parts that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Fact>,
     /// Withdrawals of any of its artifacts, its result too.
@@ -75,6 +76,10 @@ pub struct ChangeRow {
     pub since: Fact,
     /// How many changed at once.
     pub count: Fact,
+    /// Of the configuration of a client: whether the server there is wrapped since. Concluded from the changes of the
+    /// same server before it, which alternate; nothing where they do not show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrapped: Option<bool>,
     /// The run that saw it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -273,6 +278,7 @@ pub(super) fn change_row(record: &Record) -> Option<ChangeRow> {
         new: of("new"),
         since: of("since"),
         count: of("count"),
+        wrapped: None,
         run: (entry.run != id::LOG_LEVEL).then(|| id::text(&entry.run)),
     })
 }
@@ -300,7 +306,13 @@ fn short(record: &Record, field: &str) -> Option<Fact> {
         return Some(Fact::of(record, field)).filter(|fact| !matches!(fact.missing, None | Some("none")));
     }
     let shown: Vec<&Value> = all.iter().take(ARTIFACTS_SHOWN_MAX).collect();
-    Some(Fact::recorded(json!({"count": all.len(), "artifacts": shown}), record.index))
+    let brought = all.iter().filter(|artifact| artifact.get("change").is_none()).count();
+    let told = if field == "outputs" && brought > 0 {
+        json!({"count": all.len(), "brought": brought, "artifacts": shown})
+    } else {
+        json!({"count": all.len(), "artifacts": shown})
+    };
+    Some(Fact::recorded(told, record.index))
 }
 
 fn found(

@@ -104,7 +104,9 @@ impl Index {
                 what: "server with known definitions",
                 name: server.to_owned(),
                 size,
-                advice: "write the part of its tools' URIs before `#`; `deeds definitions` lists those there are",
+                advice:
+                    "write the part of its tools' URIs before `#`; `deeds definitions` lists those there are"
+                        .into(),
             });
         }
         let mut margin = Margin::default();
@@ -188,7 +190,9 @@ impl Index {
     fn change_rows(&self, list: Vec<At>, margin: &mut Margin) -> Result<Vec<ChangeRow>, LineageError> {
         let mut rows = Vec::new();
         for at in list {
-            rows.extend(self.expect(at, margin)?.as_ref().and_then(change_row));
+            let Some(record) = self.expect(at, margin)? else { continue };
+            let wrapped = self.wrapped_since(&record, margin)?;
+            rows.extend(change_row(&record).map(|row| ChangeRow { wrapped, ..row }));
         }
         Ok(rows)
     }

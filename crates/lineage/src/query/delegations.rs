@@ -310,7 +310,7 @@ fn not_found(filter: &DelegationsFilter, size: u64) -> LineageError {
         DelegationsFilter { run: Some(run), .. } => ("run", id::text(run)),
         DelegationsFilter { task, .. } => ("task", task.as_ref().map(id::text).unwrap_or_default()),
     };
-    LineageError::NotFound { what, name, size, advice: "`deeds delegations` lists all there are" }
+    LineageError::NotFound { what, name, size, advice: "`deeds delegations` lists all there are".into() }
 }
 
 /// What selects delegations: each list names one asked-for thing, by the columns that it may stand for.

@@ -109,7 +109,7 @@ impl Index {
             what: "revocation",
             name: format!("@{}", filter.revocation),
             size,
-            advice: "`deeds delegations` names the revocation of each that was revoked",
+            advice: "`deeds delegations` names the revocation of each that was revoked".into(),
         };
         if filter.revocation >= size {
             return Err(not_found());

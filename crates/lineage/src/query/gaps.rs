@@ -9,7 +9,7 @@ use super::beside::{ChangeRow, change_row};
 use super::remarks::holes_of;
 use super::run::holder_assurance;
 use super::select::Stretch;
-use super::{At, assurance, assurance_of_grade, rows, unsigned};
+use super::{At, assurance, assurance_of_grade, rows, run_row, unsigned};
 use crate::answer::{Answer, Fact, Margin};
 use crate::error::LineageError;
 use crate::fold::missing::What;
@@ -75,12 +75,16 @@ pub struct GapRow {
     pub why: Fact,
     /// How many calls, acts, frames or proofs it stands for.
     pub count: Fact,
+    /// Of refusals: whose they are, a run's or a user's (`uid:1000`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Fact>,
     /// What changed, of a definition or configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeRow>,
 }
 
 /// A row of the index.
+#[derive(Clone, Copy)]
 struct Indexed {
     at: At,
     what: What,
@@ -129,11 +133,7 @@ impl Index {
                     margin,
                 )?]
             }
-            What::Refusals => {
-                let why = Fact::of(record, "payload");
-                let counted = Fact::of(record, "count");
-                vec![self.of_run(row, GapRow::new(record, "refusals", why, counted), margin)?]
-            }
+            What::Refusals => vec![self.refusals(row, record, margin)?],
             What::Lost => {
                 let none = Fact::missing("none", None);
                 vec![self.of_run(
@@ -146,8 +146,25 @@ impl Index {
             What::Open => self.without_outcome(row, record, margin)?,
             What::Counters => self.holes(row, record, margin)?,
             What::Clock => vec![clock_adjusted(record)],
-            What::Definition => vec![changed(record)],
+            What::Definition => {
+                let wrapped = self.wrapped_since(record, margin)?;
+                vec![changed(record, wrapped)]
+            }
         })
+    }
+
+    /// Refusals that were counted, and single ones of what could become no act. They stand in their run, or, where that
+    /// had ended or is none, at log level; then their source says whose they are.
+    fn refusals(&self, row: &Indexed, record: &Record, margin: &mut Margin) -> Result<GapRow, LineageError> {
+        let source = record.text("source").and_then(|source| id::parse(&source));
+        let run = match source {
+            Some(run) => self.read(|db, _| run_row(db, &run))?,
+            None => None,
+        };
+        let mut gap = GapRow::new(record, "refusals", Fact::of(record, "payload"), Fact::of(record, "count"));
+        gap.source = Some(Fact::of(record, "source")).filter(|source| source.missing != Some("none"));
+        gap.run = gap.run.or(run.and(source).as_ref().map(id::text));
+        self.of_run(&Indexed { run: run.unwrap_or(row.run), ..*row }, gap, margin)
     }
 
     /// Who acts in a run, for whom: from the entry that begins it.
@@ -239,6 +256,7 @@ impl GapRow {
             tool: None,
             why,
             count,
+            source: None,
             change: None,
         }
     }
@@ -256,10 +274,10 @@ fn clock_adjusted(record: &Record) -> GapRow {
     GapRow::new(record, "clock-adjusted", why, Fact::missing("none", None))
 }
 
-fn changed(record: &Record) -> GapRow {
+fn changed(record: &Record, wrapped: Option<bool>) -> GapRow {
     let client = record.text("what").as_deref() == Some("client-config");
     let what = if client { "client-config-changed" } else { "definition-changed" };
-    let change = change_row(record);
+    let change = change_row(record).map(|row| ChangeRow { wrapped, ..row });
     GapRow { change, ..GapRow::new(record, what, Fact::of(record, "name"), Fact::of(record, "count")) }
 }
 

@@ -194,7 +194,7 @@ impl Index {
             what: "run",
             name: id::text(run),
             size,
-            advice: "`deeds runs` lists those there are",
+            advice: "`deeds runs` lists those there are".into(),
         };
         let (row, mut details) = found.ok_or_else(not_found)?;
         let mut margin = Margin::default();

@@ -1,6 +1,7 @@
 //! Which actions a question is about: one index of the table is walked in the order of the log, the other conditions
 //! filter what it gives, and the walk is bounded.
 
+use evidence::tool::{ANY, Scheme};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
@@ -268,8 +269,40 @@ pub(crate) fn principals(db: &Connection, name: &str) -> rusqlite::Result<Vec<i6
         .collect()
 }
 
-/// The tools of a URI: one, or all of a server (`<server>#*`); one more than are looked for where there are more.
-pub(crate) fn tools(db: &Connection, uri: &str) -> rusqlite::Result<Vec<i64>> {
+/// The tools of a URI: one, or all of a server (`<server>#*`). A name without `#` is that of a tool, at whatever
+/// server; where there is none, that of a server. One more than are looked for where there are more.
+pub(crate) fn tools(db: &Connection, name: &str) -> rusqlite::Result<Vec<i64>> {
+    if name.contains('#') {
+        return tools_of_uri(db, name);
+    }
+    let named = tools_named(db, name)?;
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let schemes = [Scheme::Stdio, Scheme::Run].map(|scheme| scheme.server(name));
+    let mut found = Vec::new();
+    for server in schemes.iter().map(String::as_str).chain([name]) {
+        found.extend(tools_of_uri(db, &format!("{server}#{ANY}"))?);
+    }
+    Ok(found)
+}
+
+/// Tools with a name, whatever their server. Of tools there are few: all are looked at, but no more than a walk may be
+/// long.
+pub(crate) fn tools_named(db: &Connection, name: &str) -> rusqlite::Result<Vec<i64>> {
+    // the rows of scopes that stand for all tools have no tool's name
+    if name == ANY {
+        return Ok(Vec::new());
+    }
+    db.prepare_cached(NAMED)?
+        .query_map(params![Dim::Tool as u8, sql(SCANNED_MAX), name, sql(TOOLS_MAX + 1)], |row| row.get(0))?
+        .collect()
+}
+
+const NAMED: &str = "SELECT id FROM (SELECT id, val FROM dict WHERE kind = ?1 LIMIT ?2)
+    WHERE substr(val, -length(?3) - 1) = '#' || ?3 LIMIT ?4";
+
+fn tools_of_uri(db: &Connection, uri: &str) -> rusqlite::Result<Vec<i64>> {
     let Some(server) = uri.strip_suffix('*').filter(|server| server.ends_with('#')) else {
         return Ok(super::chains::interned(db, Dim::Tool, uri)?.into_iter().collect());
     };

@@ -99,12 +99,29 @@ pub struct Trace {
     /// Of an artifact: the acts that made or had it, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acts: Option<Vec<TraceRow>>,
+    /// Of a name: what the newest entry that has it says of it, whichever rows were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Latest>,
     /// Withdrawals of the artifact asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub withdrawn: Vec<Withdrawn>,
     /// `before` for the rows that follow; absent when there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+}
+
+/// What is last recorded of a name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Latest {
+    /// Position of the entry.
+    pub index: u64,
+    /// `input`: an act found it like this; `output`: an act made it, or left it, like this.
+    pub role: &'static str,
+    /// Decision of that act.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<u64>,
+    /// {uri, digest, size, media_type, change, before} as recorded.
+    pub artifact: Fact,
 }
 
 /// An artifact of the act asked for.
@@ -198,7 +215,10 @@ impl Index {
         }
         let of = json!({"act": place.decided.index});
         let artifacts = Some(shown);
-        Ok(margin.answer(size, Trace { of, act, artifacts, acts: None, withdrawn: Vec::new(), next: None }))
+        Ok(margin.answer(
+            size,
+            Trace { of, act, artifacts, acts: None, latest: None, withdrawn: Vec::new(), next: None },
+        ))
     }
 
     fn artifact_row(
@@ -218,7 +238,11 @@ impl Index {
         };
         let withdrawn = self.withdrawals(artifact.uri.as_deref(), digest, margin)?;
         let replaced = self.replaced(placed, own, outputs, margin)?;
-        let verb = if placed.role == Role::Input { "had" } else { "made" };
+        let verb = match placed.role {
+            Role::Input => "had",
+            Role::Output if artifact.value.get("change").is_none() => "brought",
+            _ => "made",
+        };
         tell_withdrawn(&withdrawn, &format!("what @{} {verb}", own.decided()), margin);
         versions::tell(&replaced, placed, own.decided(), true, margin);
         Ok(ArtifactRow {
@@ -303,8 +327,23 @@ impl Index {
                 None => acts.push(row),
             }
         }
+        let latest = uri.map_or(Ok(None), |uri| self.latest(uri, &mut margin))?;
         let of = uri.map_or_else(|| json!({"digest": digest}), |uri| json!({"uri": uri}));
-        Ok(margin.answer(size, Trace { of, act: None, artifacts: None, acts: Some(acts), withdrawn, next }))
+        let acts = Some(acts);
+        Ok(margin.answer(size, Trace { of, act: None, artifacts: None, acts, latest, withdrawn, next }))
+    }
+
+    /// The newest entry that has a name.
+    fn latest(&self, uri: &str, margin: &mut Margin) -> Result<Option<Latest>, LineageError> {
+        let (mark, all) = (self.mark(uri), (Role::Input, Role::Output));
+        for (index, role) in self.read(|db, _| places(db, "uris", mark, i64::MAX, all, 1))? {
+            let found = self.matching(index, role, Some(uri), None, margin)?.into_iter().next();
+            let Some(artifact) = found else { continue };
+            let act = self.read(|db, _| act_of(db, index, role))?.map(|act| act.decided());
+            let artifact = Fact::recorded(artifact.value, index);
+            return Ok(Some(Latest { index, role: role.as_str(), act, artifact }));
+        }
+        Ok(None)
     }
 
     fn trace_row(

@@ -1,7 +1,7 @@
 //! Which actions are listed: every filter alone and together, and how far a filtered list looks.
 
 use evidence::{Status, Verdict};
-use lineage::limits::{SCANNED_MAX, TOOLS_MAX};
+use lineage::limits::{ALIKE_MAX, SCANNED_MAX, TOOLS_MAX};
 use lineage::{DidFilter, Index, LineageError, OutcomeIs, RunsFilter, Whose};
 use serde_json::json;
 
@@ -122,6 +122,84 @@ fn names_that_nothing_has_are_said() {
     assert_eq!(ask(DidFilter { principal: Some(holder), ..DidFilter::default() }), "principal");
     assert_eq!(OutcomeIs::parse("ok"), Some(OutcomeIs::Status(Status::Ok)));
     assert_eq!((OutcomeIs::parse("open"), OutcomeIs::parse("no")), (Some(OutcomeIs::Open), None));
+}
+
+#[test]
+fn a_tool_or_a_server_is_found_by_its_bare_name() {
+    let mut scene = scene();
+    let mut build = scene.log.run("build");
+    let command = scene.log.decide(&mut build, &Call::of("run:build#command/run", "{}"));
+    // a server that has the name of a tool: the tool is meant
+    let mut odd = scene.log.run("write_file");
+    scene.log.decide(&mut odd, &Call::of("stdio:write_file#other", "{}"));
+    let index = folded(&scene.log);
+    let by = |tool: &str| found(&index, &DidFilter { tool: Some(tool.into()), ..DidFilter::default() });
+    let acts = |of: &str| -> Vec<u64> {
+        scene.acts.iter().rev().filter(|act| of == "*" || act.2 == of).map(|act| act.0).collect()
+    };
+    assert_eq!(by("write_file"), acts(WRITE));
+    for all in ["fs", "stdio:fs", "stdio:fs#*"] {
+        assert_eq!(by(all), acts("*"), "{all}");
+    }
+    for same in ["build", "run:build", "command/run", "run:build#command/run"] {
+        assert_eq!(by(same), [command], "{same}");
+    }
+    let error = |tool: &str| {
+        let filter = DidFilter { tool: Some(tool.into()), ..DidFilter::default() };
+        index.did(&filter).unwrap_err().to_string()
+    };
+    let near = error("stdio:files#write_file");
+    assert!(near.ends_with("did you mean `stdio:fs#write_file`?"), "{near}");
+    // no part of a name, nothing that stands for something in a pattern
+    for nothing in ["file", "read%", "_ead_file", "*", "stdio:x#*", "x#nothing"] {
+        assert!(error(nothing).contains("`deeds did` shows those"), "{nothing}");
+    }
+}
+
+#[test]
+fn agents_whose_ids_begin_alike_are_one_question() {
+    let mut log = Log::new(1);
+    let mut acts = Vec::new();
+    for alias in ["fs", "fs2", "time"] {
+        let mut run = log.run(alias);
+        acts.push(log.decide(&mut run, &Call::of(&format!("stdio:{alias}#x"), "{}")));
+    }
+    let index = folded(&log);
+    let by = |who: &str| {
+        found(&index, &DidFilter { whose: Whose::Who(who.into()), limit: Some(10), ..DidFilter::default() })
+    };
+    let newest_first = |of: &[u64]| of.iter().rev().copied().collect::<Vec<_>>();
+    assert_eq!(by("local:uid-1000/python/*"), newest_first(&acts));
+    assert_eq!(by("local:uid-1000/python/fs*"), newest_first(&acts[..2]));
+    assert_eq!(by("uid:1*"), newest_first(&acts), "principals too");
+    for nobody in ["local:uid-2*", "*", "python*", "local:uid-1000/python/fs%*"] {
+        let filter = DidFilter { whose: Whose::Who(nobody.into()), ..DidFilter::default() };
+        assert!(matches!(index.did(&filter), Err(LineageError::NotFound { .. })), "{nobody}");
+    }
+}
+
+#[test]
+fn agents_whose_ids_begin_alike_are_bounded() {
+    let mut log = Log::new(1);
+    let more = |log: &mut Log, from: u64, to: u64| {
+        log.at_once(|log| {
+            for n in from..to {
+                let mut run = log.run(&format!("a{n}"));
+                log.decide(&mut run, &Call::of("stdio:fs#x", "{}"));
+            }
+        });
+    };
+    let filter = DidFilter {
+        whose: Whose::Who("local:uid-1000/python/a*".into()),
+        limit: Some(1_000),
+        ..DidFilter::default()
+    };
+    more(&mut log, 0, ALIKE_MAX);
+    assert_eq!(found(&folded(&log), &filter).len() as u64, ALIKE_MAX);
+    more(&mut log, ALIKE_MAX, ALIKE_MAX + 1);
+    let answer = folded(&log).did(&filter).unwrap();
+    assert_eq!(answer.content.actions.len() as u64, ALIKE_MAX);
+    assert!(answer.left_out[0].contains("more than 256 identities"), "{:?}", answer.left_out);
 }
 
 #[test]

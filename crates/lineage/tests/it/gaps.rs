@@ -92,6 +92,58 @@ fn each_kind_of_gap_is_told_where_it_shows() {
 }
 
 #[test]
+fn refusals_say_whose_they_are() {
+    let mut log = Log::new(1);
+    let run = log.run("fs");
+    let id = evidence::id::text(&run.id);
+    let refusals = |source: &str| {
+        let of_uid = source.starts_with("uid:");
+        let mut fields = vec![("subtype", json!("refusals")), ("count", json!(1)), ("source", json!(source))];
+        let why = json!({"reason": "not-registered", "step": "principal", "text": "nobody has this key"});
+        fields.extend(of_uid.then_some(("payload", why)));
+        fields
+    };
+    // in its run, and at log level: of a run that had ended, of a user, of a run that this log does not have
+    log.append((Kind::Observed, run.id, 0, &[]), &refusals(&id));
+    log.end(&run);
+    for source in [id.as_str(), "uid:1000", "01890a5d-ac96-774b-bcce-b302099a8057"] {
+        log.append((Kind::Observed, LOG_LEVEL, 0, &[]), &refusals(source));
+    }
+    let rows = gaps(&folded(&log));
+    let [unknown, user, late, own] = rows.as_slice() else { panic!("{rows:?}") };
+    for row in [late, own] {
+        assert_eq!(row.holder.as_ref().unwrap().value["id"], json!(run.holder.id), "{row:?}");
+        assert_eq!((row.run.as_ref(), row.source.as_ref().unwrap().text()), (Some(&id), Some(&*id)));
+        assert_eq!(row.why.missing, Some("none"));
+    }
+    assert_eq!((user.holder.as_ref(), user.run.as_ref()), (None, None));
+    assert_eq!(user.source.as_ref().unwrap().text(), Some("uid:1000"));
+    assert_eq!(user.why.value["reason"], "not-registered");
+    assert_eq!((unknown.holder.as_ref(), unknown.run.as_ref()), (None, None));
+}
+
+#[test]
+fn a_rewired_client_says_in_which_direction() {
+    let mut log = Log::new(1);
+    let mut change = |name: &str, old: Option<&str>, new: Option<&str>| {
+        let mut fields = vec![("what", json!("client-config")), ("name", json!(name))];
+        fields.extend(old.map(|old| ("old", json!(old))));
+        fields.extend(new.map(|new| ("new", json!(new))));
+        log.append((Kind::DefinitionChanged, LOG_LEVEL, 0, &[]), &fields);
+    };
+    change("claude#fs", Some("wrapped"), Some("plain"));
+    change("codex#fs", Some("other"), None);
+    change("claude#fs", Some("plain"), Some("wrapped"));
+    change("claude#fs", Some("wrapped"), Some("plain"));
+    let index = folded(&log);
+    let wrapped: Vec<Option<bool>> =
+        gaps(&index).iter().rev().map(|row| row.change.as_ref().unwrap().wrapped).collect();
+    assert_eq!(wrapped, [Some(false), Some(false), Some(true), Some(false)]);
+    let known = index.definitions(None).unwrap().content.client_configs;
+    assert_eq!(known.iter().rev().map(|change| change.wrapped).collect::<Vec<_>>(), wrapped);
+}
+
+#[test]
 fn gaps_come_in_pages_and_stretches_of_time() {
     let (log, expected) = everything();
     let index = folded(&log);

@@ -89,6 +89,43 @@ fn allowed_tells_before_within_and_after() {
 }
 
 #[test]
+fn a_delegation_whose_runs_are_over_says_so() {
+    let mut log = Log::new(1);
+    let run = log.run("fs");
+    let other = log.run("time");
+    let open = log.now_ms;
+    log.now_ms += 60_000;
+    let ended = log.end(&run);
+    log.now_ms += 60_000;
+    let index = folded(&log);
+    let who = "uid:1000";
+    assert!(at(&index, who, open).content.delegations.iter().all(|row| row.runs_ended.is_none()));
+    let answer = at(&index, who, log.now_ms);
+    let [first, second] = answer.content.delegations.as_slice() else { panic!("{answer:?}") };
+    // it holds still; what somebody may still act under comes first
+    assert_eq!((first.digest.as_str(), first.state, first.runs_ended), (other.digest.as_str(), "live", None));
+    assert_eq!((second.digest.as_str(), second.state), (run.digest.as_str(), "live"));
+    let over = second.runs_ended.unwrap();
+    assert_eq!((over.count, over.index), (1, ended));
+    assert!(over.at_ms > open && over.at_ms < log.now_ms);
+}
+
+#[test]
+fn a_delegation_that_was_issued_ahead_is_not_over_with_a_run() {
+    let mut scene = scene();
+    for n in 0..3 {
+        scene.log.end(&scene.runs[n]);
+    }
+    let index = folded(&scene.log);
+    let answer = at(&index, "maya", scene.log.now_ms);
+    for row in &answer.content.delegations {
+        let ahead = row.digest == scene.triage.digest();
+        assert_eq!(row.runs_ended.is_none(), ahead, "{row:?}");
+    }
+    assert_eq!(answer.content.delegations.len(), 3);
+}
+
+#[test]
 fn what_was_not_known_then_is_said_beside_what_was() {
     let mut scene = scene();
     let then = scene.log.now_ms;

@@ -69,6 +69,24 @@ fn codes(answer: &Answer<Trace>) -> Vec<&str> {
 }
 
 #[test]
+fn what_was_read_is_not_what_was_made() {
+    let mut log = Log::new(1);
+    let mut run = log.run("build");
+    let read = json!([file("a", "one"), written("b", "two", None), file("c", "three"), file("d", "four")]);
+    let (act, _) = act(&mut log, &mut run, json!([file("a", "one")]), &read);
+    let why = withdraw(&mut log, &json!({"uri": "file:///srv/c"}), "wrong");
+    let index = folded(&log);
+    let rows = index.did(&DidFilter::default()).unwrap().content.actions;
+    let outputs = &rows[0].beside.artifacts.outputs.as_ref().unwrap().value;
+    assert_eq!((&outputs["count"], &outputs["brought"]), (&json!(4), &json!(3)));
+    assert_eq!(rows[0].beside.artifacts.inputs.as_ref().unwrap().value.get("brought"), None);
+    let answer = asked(&index, &format!("@{act}"), None);
+    let told: Vec<&str> = answer.findings.iter().map(|finding| finding.text.as_str()).collect();
+    assert_eq!(answer.findings[0].index, Some(why));
+    assert_eq!(told, [format!("what @{act} brought was withdrawn: wrong")]);
+}
+
+#[test]
 fn from_an_artifact_to_the_acts_that_made_and_had_it() {
     let mut log = Log::new(1);
     let mut run = log.run("build");
@@ -94,6 +112,17 @@ fn from_an_artifact_to_the_acts_that_made_and_had_it() {
     let act = row.act.as_ref().unwrap();
     assert_eq!((act.tool.text(), act.outcome.status.text()), (Some("run:build#command/run"), Some("ok")));
     assert_eq!((&act.principal.value["sub"], act.holder.missing), (&json!("uid:1000"), None));
+
+    // whatever was asked for, what is last recorded of a name
+    for way in [None, Some(Direction::Up), Some(Direction::Down)] {
+        let latest = asked(&index, "/srv/data.csv", way).content.latest.unwrap();
+        assert_eq!((latest.index, latest.role, latest.act), (used, "input", Some(used)));
+        assert_eq!(latest.artifact.value["digest"], json!(digest("one")));
+    }
+    let latest = asked(&index, "/srv/report.pdf", None).content.latest.unwrap();
+    assert_eq!((latest.index, latest.role, latest.act), (finished, "output", Some(used)));
+    assert!(asked(&index, &digest("one"), None).content.latest.is_none());
+    assert!(asked(&index, "/srv/none", None).content.latest.is_none());
 
     // a result is bytes without a name
     let result = digest(&format!("result of {used}"));

@@ -4,7 +4,9 @@ use cedar_policy as cedar;
 use serde_json::json;
 
 use super::{PolicySet, guard, split_obligations};
+use crate::classes::CLASSES;
 use crate::decision::{Refusal, reason};
+use crate::files::PolicyFile;
 
 #[test]
 fn a_panic_in_the_engine_is_a_refusal() {
@@ -41,4 +43,32 @@ fn without_the_schema_a_group_forbid_would_vanish() {
     let bare = slice.entities.iter().filter(|entity| !action(entity)).cloned();
     let bare = cedar::Entities::from_entities(bare, None).unwrap();
     assert_eq!(ask(&bare), cedar::Decision::Allow);
+}
+
+/// Records hold server and classes as parents of the tool alone; earlier ones held an entity of each besides.
+#[test]
+fn a_record_with_entities_that_say_nothing_replays_as_one_without() {
+    let file = |path: &str, text: &str| PolicyFile { path: path.into(), text: text.into() };
+    let policies = "@id(\"any\") permit (principal, action in Deeds::Action::\"act\", resource);
+         @id(\"class\") forbid (principal, action, resource in Deeds::Class::\"external\");
+         @id(\"server\") forbid (principal, action, resource in Deeds::Server::\"stdio:probe\");
+         @id(\"other\") forbid (principal, action, resource in Deeds::Class::\"destructive\");";
+    let classes = "[[tool]]\nuri = \"stdio:probe#probe\"\nclasses = [\"external\"]\n";
+    let set = PolicySet::from_files(vec![file("a.cedar", policies), file("classes.toml", classes)]).unwrap();
+    let args = json!({});
+    let decided = set.decide(&crate::fit::probe(&args));
+    assert_eq!(decided.determining, ["class", "server"]);
+    let mut entities = decided.request["entities"].as_array().unwrap().clone();
+    let types: Vec<&str> = entities.iter().map(|entity| entity["uid"]["type"].as_str().unwrap()).collect();
+    let expected =
+        ["Action", "Action", "Agent", "Args", "Principal", "Tool"].map(|name| format!("Deeds::{name}"));
+    assert_eq!(types, expected);
+    let classes = CLASSES.iter().chain(["unclassified"].iter()).map(|id| ("Deeds::Class", *id));
+    for (kind, id) in classes.chain([("Deeds::Server", "stdio:probe")]) {
+        entities.push(json!({"uid": {"type": kind, "id": id}, "attrs": {}, "parents": []}));
+    }
+    let mut before = decided.request.clone();
+    before["entities"] = entities.into();
+    let replayed = set.replay(&before).unwrap();
+    assert_eq!((replayed.determining, replayed.class), (decided.determining, decided.class));
 }

@@ -78,11 +78,15 @@ fn every_answer_names_what_kind_of_act_it_was() {
 }
 
 #[test]
-fn methods_go_and_what_a_server_asks_for_does_not() {
+fn methods_go_and_of_what_a_server_asks_for_only_the_roots() {
     let set = installed("");
     for (operation, group) in OPERATIONS {
         let rules = permitted(&set, operation, &format!("stdio:other#{operation}"), &json!({}));
-        let expected = if group == "act" { vec!["starter.unclassified"] } else { vec![] };
+        let expected: &[&str] = match operation {
+            "roots/list" => &["starter.roots"],
+            _ if group == "act" => &["starter.unclassified"],
+            _ => &[],
+        };
         assert_eq!(rules, expected, "{operation}");
     }
     let read = permitted(&set, "resources/read", "stdio:everything#resources/read", &json!({}));

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use super::Run;
 use super::run::{End, Wrapped, what};
 
+/// Subtype of a part of a list of artifacts.
+pub(crate) const ARTIFACTS: &str = "artifacts";
 /// Subtype of what a server tells of its definitions.
 pub(crate) const DEFINITIONS: &str = "definitions";
 
@@ -116,6 +118,11 @@ pub enum Change {
     },
     /// A server told what it offers, or is.
     Told(Box<Told>),
+    /// A part of a list of artifacts was recorded.
+    Part {
+        /// Names what it says: the act and the payload.
+        told: [u8; 32],
+    },
     /// A key was registered.
     Key {
         /// Its thumbprint.
@@ -185,11 +192,12 @@ fn observed(entry: &Entry, fields: &Fields<'_>) -> Result<Change, ChangeError> {
         DEFINITIONS => {
             let payload: Value = fields.get("payload")?;
             // before servers had lists, anybody could write an observation of this name, and it changed nothing
-            if payload.get("list").is_none() {
-                return Ok(Change::Nothing);
-            }
-            let told = Told::from_json(&payload).map_err(|_| ChangeError("payload"))?;
-            Ok(Change::Told(Box::new(told)))
+            Ok(Told::from_json(&payload).map_or(Change::Nothing, |told| Change::Told(Box::new(told))))
+        }
+        ARTIFACTS => {
+            let [act, payload] =
+                ["act_id", "payload"].map(|name| fields.fields.get(fields.kind, name).unwrap_or_default());
+            Ok(Change::Part { told: Digest::of(&evidence::json::jcs(&json!([act, payload]))).0 })
         }
         _ => Ok(Change::Nothing),
     }
@@ -199,8 +207,10 @@ fn run_started(fields: &Fields<'_>) -> Result<Change, ChangeError> {
     let servers: Vec<Value> = fields.get("servers")?;
     let server = servers.first().map(wrapped).transpose()?;
     let client: Value = fields.get("client")?;
+    let uid = client.get("uid").and_then(Value::as_u64);
     let run = Run {
         txn: fields.get("txn")?,
+        uid: uid.and_then(|uid| u32::try_from(uid).ok()),
         principal: fields.get("initiator")?,
         grade: fields.get("evidence_grade")?,
         holder: fields.get::<Holder>("holder")?,
@@ -210,6 +220,7 @@ fn run_started(fields: &Fields<'_>) -> Result<Change, ChangeError> {
         streams: BTreeMap::default(),
         open: BTreeMap::default(),
         recent: VecDeque::default(),
+        parts: VecDeque::default(),
         delegations: BTreeMap::default(),
         gaps: 0,
         ended: None,

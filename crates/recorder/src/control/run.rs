@@ -120,10 +120,9 @@ pub struct Wrapped {
 }
 
 impl Wrapped {
-    /// A digest that it is known by. The command is known from the start.
+    /// A digest that it is known by. The command is that which it was started with, whatever is told later.
     pub fn fact(&self, name: &str) -> Option<&str> {
-        let told = self.facts.get(name).map(String::as_str);
-        told.or_else(|| (name == "command").then_some(self.command.as_str()))
+        if name == "command" { Some(&self.command) } else { self.facts.get(name).map(String::as_str) }
     }
 
     fn learn(&mut self, told: &Told) {
@@ -136,6 +135,16 @@ impl Wrapped {
         self.facts.retain(|name, _| !told.gone.contains(name));
         self.facts.extend(told.names.iter().map(|(name, digest)| (name.clone(), digest.to_string())));
     }
+}
+
+/// A part of a long list of artifacts that was recorded lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Names it: see [`part_of`].
+    #[serde(with = "hex32")]
+    pub name: [u8; 32],
+    /// Index of its entry.
+    pub index: u64,
 }
 
 /// One link of a chain that a run uses.
@@ -161,6 +170,9 @@ pub struct Link {
 pub struct Run {
     /// Its task.
     pub txn: String,
+    /// The user whose process opened it, as the operating system said: nobody else speaks for it. Nothing where the
+    /// log does not say.
+    pub uid: Option<u32>,
     /// On whose authority.
     pub principal: Principal,
     /// Evidence grade of its root.
@@ -179,6 +191,8 @@ pub struct Run {
     pub open: BTreeMap<u64, OpenAct>,
     /// Attempts decided lately, oldest first.
     pub recent: VecDeque<Answered>,
+    /// Parts of lists of artifacts recorded lately, oldest first: one that is sent again is there.
+    pub parts: VecDeque<Part>,
     /// Links of the chains it uses, by token digest.
     pub delegations: BTreeMap<String, Link>,
     /// Gap entries so far.
@@ -339,8 +353,18 @@ impl Run {
                     server.learn(&told);
                 }
             }
+            Change::Part { told } => {
+                let name = part_of(&told, entry.stream, &entry.causes);
+                self.parts.push_back(Part { name, index });
+                if self.parts.len() > limits::PARTS_KEPT {
+                    self.parts.pop_front();
+                }
+            }
             Change::Gap => self.gaps += 1,
-            Change::RunEnded if entry.stream == 0 => self.ended = Some(index),
+            Change::RunEnded if entry.stream == 0 => {
+                self.ended = Some(index);
+                self.parts.clear();
+            }
             _ => {}
         }
     }
@@ -349,6 +373,18 @@ impl Run {
 /// Names what is done, whoever asks and with whichever proof: tool, operation and digest of the arguments.
 pub(crate) fn what(parts: [&str; 3]) -> [u8; 32] {
     Digest::of(&evidence::json::jcs(&serde_json::json!(parts))).0
+}
+
+/// Names a part of a list of artifacts: what it says, in which stream, of which attempt. A further attempt has parts of
+/// its own.
+pub(crate) fn part_of(told: &[u8; 32], stream: u64, causes: &[Cause]) -> [u8; 32] {
+    let causes = causes.iter().filter_map(|cause| match cause {
+        Cause::Here(leaf) => Some(leaf.as_slice()),
+        Cause::Elsewhere(..) => None,
+    });
+    let stream = stream.to_be_bytes();
+    let parts: Vec<&[u8]> = [told.as_slice(), &stream].into_iter().chain(causes).collect();
+    Digest::of_parts(&parts).0
 }
 
 fn is_over(link: &Link, now_s: u64) -> bool {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Control, hex32};
 
 /// Layout of the snapshot; another one is rebuilt from the log.
-const VERSION: u64 = 4;
+const VERSION: u64 = 5;
 
 /// A snapshot that cannot be used. The log has it all: delete the file, and it is made anew.
 #[derive(Debug, thiserror::Error)]

@@ -202,3 +202,38 @@ async fn while_policies_change_every_decision_names_the_one_in_force_at_its_plac
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_floods_the_log_level_cannot_keep_others_from_acting() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    let directory = tempfile::tempdir().unwrap();
+    let bench = bench(directory.path()).await;
+    let run = bench.run().await;
+    let (over, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut floods = tokio::task::JoinSet::new();
+    for n in 0..16_u32 {
+        let (recorder, over, written) = (bench.recorder.clone(), Arc::clone(&over), Arc::clone(&written));
+        floods.spawn(async move {
+            let withdraw = Withdraw { uri: Some(format!("x{n}")), digest: None, why: "noise".into() };
+            while !over.load(Ordering::Relaxed) {
+                recorder.withdraw(&withdraw, PEER).await.unwrap();
+                written.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    while written.load(Ordering::Relaxed) < 32 {
+        tokio::task::yield_now().await;
+    }
+    for counter in 0..20 {
+        bench.allowed(bench.call(&run, "read_file", &json!({}), counter)).await.leased();
+        let open = OpenRun { join: Some(run.run), ..open_fs() };
+        bench.recorder.open_run(open, PEER).await.unwrap();
+        bench.recorder.renew(run.run, 0, open_fs(), PEER).await.unwrap();
+    }
+    over.store(true, Ordering::Relaxed);
+    while let Some(flood) = floods.join_next().await {
+        flood.unwrap();
+    }
+    assert_eq!(bench.recorder.control().run(&run.run).unwrap().streams.len(), 21);
+}

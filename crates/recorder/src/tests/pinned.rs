@@ -122,3 +122,27 @@ async fn a_decision_made_before_the_server_changed_is_made_again() {
     assert_eq!(bench.recorder.reader().size(), size, "nothing is permitted on what was so");
     is_pinned(&bench, call).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_was_started_with_cannot_be_told_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = bench(directory.path()).await;
+    let row =
+        format!("[[server]]\nuri = \"stdio:fs\"\ncommand = \"{}\"\n", open_fs().server.command_digest());
+    pin(&bench, &row).await;
+    let open = open_fs();
+    let server = Server { command: vec!["other".into()], ..open.server.clone() };
+    let run = bench.recorder.open_run(OpenRun { server, ..open }, PEER).await.unwrap();
+    is_pinned(&bench, bench.call(&run, "write_file", &json!({}), 0)).await;
+    let names = [("command".to_owned(), Digest::parse(&open_fs().server.command_digest()).unwrap())];
+    let define = Define {
+        list: List::Server,
+        names: names.into(),
+        gone: Vec::new(),
+        complete: true,
+        frame_digest: None,
+    };
+    let told = bench.recorder.define(run.run, 0, define).await;
+    assert!(matches!(told, Err(RecorderError::Invalid(_))), "{told:?}");
+    is_pinned(&bench, bench.call(&run, "write_file", &json!({}), 1)).await;
+}

@@ -161,3 +161,43 @@ async fn an_artifact_is_withdrawn_by_name_or_by_bytes() {
     let (errors, _) = findings(&bench);
     assert!(errors.is_empty(), "{errors:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_sent_again_is_recorded_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = bench(directory.path()).await;
+    let run = bench.run().await;
+    let part = |call: &Request, part: u64, uri: &str| ArtifactsPart {
+        act_id: call.act_id,
+        role: Role::Inputs,
+        part,
+        artifacts: artifact::List::from_json(&json!([{"uri": uri}])).unwrap(),
+    };
+    let call = bench.call(&run, "x", &json!({}), 0);
+    let first = bench.recorder.artifacts(run.run, 0, part(&call, 0, "a")).await.unwrap();
+    for with_snapshot in [true, false] {
+        assert_eq!(bench.recorder.artifacts(run.run, 0, part(&call, 0, "a")).await, Ok(first));
+        bench = restarted(bench, directory.path(), with_snapshot).await;
+    }
+    // another number, other artifacts, another act and another side are other parts
+    let other = bench.call(&run, "x", &json!({}), 1);
+    let outputs = ArtifactsPart { role: Role::Outputs, ..part(&call, 0, "a") };
+    for differs in [part(&call, 1, "a"), part(&call, 0, "b"), part(&other, 0, "a"), outputs] {
+        let index = bench.recorder.artifacts(run.run, 0, differs.clone()).await.unwrap();
+        assert_eq!(index + 1, bench.recorder.reader().size());
+        assert_eq!(bench.recorder.artifacts(run.run, 0, differs).await, Ok(index));
+    }
+    // and a further attempt has parts of its own
+    let permit = bench.allowed(call.clone()).await;
+    let outcome = bench.outcome(Status::InputRequired);
+    permit.finish(outcome).unwrap().wait().await.unwrap();
+    let again = bench.recorder.artifacts(run.run, 0, part(&call, 0, "a")).await.unwrap();
+    assert_eq!(again + 1, bench.recorder.reader().size());
+    // no more than so many are remembered
+    for n in 0..limits::PARTS_KEPT as u64 {
+        bench.recorder.artifacts(run.run, 0, part(&other, 1_000 + n, "a")).await.unwrap();
+    }
+    assert_eq!(bench.recorder.control().run(&run.run).unwrap().parts.len(), limits::PARTS_KEPT);
+    let forgotten = bench.recorder.artifacts(run.run, 0, part(&call, 0, "a")).await.unwrap();
+    assert_eq!(forgotten + 1, bench.recorder.reader().size());
+}

@@ -6,7 +6,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use capture::api::{self, Begun, CaptureMode, CaptureModes};
 use evidence::id::{self, Id};
-use evidence::limits::JSON_INTEGER_MAX;
 use evidence::{Digest, json, tool};
 use recorder::{
     Answer, Batch, Carrier, Malformed, Mode, Outcome, Peer, Presented, Progress, Reason, Request,
@@ -14,7 +13,7 @@ use recorder::{
 
 use super::runs::ndjson;
 use crate::extract::{
-    Caller, Json, Segments, artifacts, digest_maybe, digest_member, digest_of, id_member, parse,
+    Caller, Json, Segments, artifacts, digest_maybe, digest_member, digest_of, exact, id_member, parse,
 };
 use crate::problem::{Code, Problem};
 use crate::state::{AppState, to_the_end};
@@ -130,7 +129,7 @@ fn request(state: &AppState, run: Id, headers: &HeaderMap, body: &[u8]) -> Resul
 }
 
 fn batch(asked: &api::Batch) -> Result<Batch, Problem> {
-    if asked.position >= asked.count || asked.count > JSON_INTEGER_MAX {
+    if asked.position >= exact("batch.count", asked.count)? {
         return Err(Problem::member("batch", "the position is not below the count"));
     }
     let digest = digest_of("batch.digest", &asked.digest)?;
@@ -138,10 +137,10 @@ fn batch(asked: &api::Batch) -> Result<Batch, Problem> {
 }
 
 fn progress(parts: &api::Parts) -> Result<Progress, Problem> {
-    if parts.count > JSON_INTEGER_MAX {
-        return Err(Problem::member("parts", "the count is beyond what JSON carries exactly"));
-    }
-    Ok(Progress { count: parts.count, digest: digest_of("parts.digest", &parts.digest)? })
+    Ok(Progress {
+        count: exact("parts.count", parts.count)?,
+        digest: digest_of("parts.digest", &parts.digest)?,
+    })
 }
 
 /// Which delegation an act is under, and its proof.
@@ -229,7 +228,7 @@ pub(super) async fn finish(
         result: asked.result.filter(|result| json::parse(result.as_bytes()).is_ok()),
         result_digest: asked.result_digest,
         frame_digest: asked.frame_digest,
-        duration_us: Some(asked.duration_us),
+        duration_us: Some(exact("duration_us", asked.duration_us)?),
         detail: asked.detail,
         outputs: artifacts("outputs", &asked.outputs)?,
         parts: asked.parts.as_ref().map(progress).transpose()?,

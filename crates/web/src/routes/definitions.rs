@@ -5,8 +5,9 @@ use capture::api;
 use evidence::definition::List;
 
 use super::runs::check_stream;
-use crate::extract::{Json, Segments, digest_maybe, digest_of, digest_of_maybe};
-use crate::problem::Problem;
+use crate::extract::{Caller, Json, Segments, digest_maybe, digest_of, digest_of_maybe};
+use crate::owners::own_uid;
+use crate::problem::{Code, Problem};
 use crate::state::{AppState, to_the_end};
 
 /// `POST /v1/runs/{run}/definitions`
@@ -37,8 +38,14 @@ pub(super) async fn tell(
 /// `POST /v1/definitions`
 pub(super) async fn client_config(
     State(state): State<AppState>,
+    Caller(peer): Caller,
     Json(asked): Json<api::ClientConfigChanged>,
 ) -> Result<axum::Json<api::Written>, Problem> {
+    if peer.uid != own_uid() && peer.uid != 0 {
+        let text =
+            "the entry does not say who saw the change, so the server's own user and root alone report one";
+        return Err(Problem::new(Code::PeerRefused, text));
+    }
     let changed = recorder::ConfigChanged {
         name: asked.name,
         old: digest_of_maybe("old", asked.old.as_deref())?,

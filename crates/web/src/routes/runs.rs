@@ -10,14 +10,13 @@ use evidence::Scope;
 use evidence::artifact::{Artifacts, Role};
 use evidence::id::{self, Id};
 use evidence::jws::{self, Jwk, Signed};
-use evidence::limits::JSON_INTEGER_MAX;
 use evidence::tool::Scheme;
 use recorder::control::{Link, Window};
 use recorder::limits::LEASE_GRACE_MS;
 use recorder::{Client, OpenRun, Presented, Server};
 use serde_json::Value;
 
-use crate::extract::{self, Caller, Json, Segments, digest_maybe, id_member};
+use crate::extract::{self, Caller, Json, Segments, digest_maybe, exact, id_member};
 use crate::owners;
 use crate::problem::{Code, Problem};
 use crate::process;
@@ -62,8 +61,6 @@ pub(super) async fn open(
     let recorder = state.recorder().clone();
     let opened = to_the_end(async move { recorder.open_run(open, peer).await }).await?;
     state.remember_point(opened.run, opened.stream, asked.enforcement_point);
-    // nobody else can know of it yet
-    state.owns(opened.run, peer.uid);
     tracing::info!(run = id::text(&opened.run), stream = opened.stream, index = opened.index, "run opened");
     let receipts = opened.receipts.iter().map(|receipt| serde_json::to_value(receipt).unwrap_or_default());
     let answer = api::OpenedRun {
@@ -155,12 +152,11 @@ pub(super) async fn end(
     segments: Segments,
     Json(asked): Json<api::EndRun>,
 ) -> Result<axum::Json<api::EndedRun>, Problem> {
-    let run = segments.id("run")?;
+    let (run, gaps) = (segments.id("run")?, exact("gaps", asked.gaps)?);
     let recorder = state.recorder().clone();
     check_stream(&state, run, asked.stream)?;
     let ended =
-        to_the_end(async move { recorder.end_stream(run, asked.stream, &asked.reason, asked.gaps).await })
-            .await?;
+        to_the_end(async move { recorder.end_stream(run, asked.stream, &asked.reason, gaps).await }).await?;
     tracing::info!(run = id::text(&run), stream = asked.stream, index = ended.index, "run ended");
     Ok(axum::Json(api::EndedRun { index: ended.index, abandoned: ended.abandoned }))
 }
@@ -176,7 +172,7 @@ pub(super) async fn observe(
     let seen = recorder::Observation {
         subtype: asked.subtype,
         payload: asked.payload,
-        count: asked.count,
+        count: asked.count.map(|count| exact("count", count)).transpose()?,
         act_id: asked.act_id.as_deref().map(|act| id_member("act_id", act)).transpose()?,
         frame_digest: asked.frame_digest,
         refusal: asked.refusal,
@@ -197,16 +193,13 @@ pub(super) async fn artifacts(
     let Artifacts::List(artifacts) = extract::artifacts("artifacts", &asked.artifacts)? else {
         return Err(Problem::member("artifacts", "a list is expected"));
     };
-    if asked.part > JSON_INTEGER_MAX {
-        return Err(Problem::member("part", "it is beyond what JSON carries exactly"));
-    }
     let part = recorder::ArtifactsPart {
         act_id: id_member("act_id", &asked.act_id)?,
         role: match asked.role {
             api::ArtifactRole::Inputs => Role::Inputs,
             api::ArtifactRole::Outputs => Role::Outputs,
         },
-        part: asked.part,
+        part: exact("part", asked.part)?,
         artifacts,
     };
     check_stream(&state, run, asked.stream)?;
@@ -225,9 +218,9 @@ pub(super) async fn gap(
     digest_maybe("digest", asked.digest.as_deref())?;
     let gap = recorder::Gap {
         reason: asked.reason,
-        from_ms: asked.from_ms,
-        to_ms: asked.to_ms,
-        count: asked.count,
+        from_ms: exact("from_ms", asked.from_ms)?,
+        to_ms: exact("to_ms", asked.to_ms)?,
+        count: exact("count", asked.count)?,
         digest: asked.digest,
         detail: asked.detail,
     };

@@ -28,6 +28,7 @@ pub(super) async fn hello(State(state): State<AppState>) -> Result<axum::Json<He
         size: reader.size(),
         published: reader.published_size(),
         policy_warnings: policy.set.warnings().iter().map(ToString::to_string).collect(),
+        policy_at_start: about.policy_at_start.clone(),
     }))
 }
 

@@ -15,6 +15,7 @@ mod attempts;
 mod chains;
 mod limits;
 mod many;
+mod owners;
 mod problems;
 mod stop;
 mod support;

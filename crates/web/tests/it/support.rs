@@ -63,6 +63,7 @@ pub(crate) struct Bench {
     pub(crate) socket: PathBuf,
     pub(crate) dir: TempDir,
     pub(crate) held: Arc<Held>,
+    index: Arc<Index>,
     random: Mutex<SeededRandom>,
 }
 
@@ -93,7 +94,6 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
         peer: Peer { uid: 1000, pid: Some(42) },
         segment_bytes: None,
     };
-    let clock_of_questions = Arc::clone(&parts.clock);
     let recorder = Recorder::open(parts).await.unwrap();
     let index = Index::open(&dir.path().join("index.sqlite"), recorder.reader(), Opener::new(KEK)).unwrap();
     let index = Arc::new(index);
@@ -102,23 +102,12 @@ pub(crate) async fn bench_with(limits: Limits) -> Bench {
     let socket = dir.path().join("deeds.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     let held = Arc::new(Held::default());
-    let state = AppState::new(web::Parts {
-        recorder: recorder.clone(),
-        index,
-        clock: clock_of_questions,
-        activate: activation(&recorder, &held),
-        about: About {
-            version: "1.2.3".into(),
-            pid: std::process::id(),
-            log_vkey: store::log_vkey(&recorder.names().origin, &log_key().verifying_key()).unwrap(),
-        },
-        limits: limits.clone(),
-        shutdown: shutdown.clone(),
-    });
-    let serving =
-        tokio::spawn(web::serve_unix(listener, web::router(state), Vec::new(), limits, shutdown.clone()));
     let random = Mutex::new(SeededRandom::new(2));
-    Bench { recorder, clock, shutdown, serving, socket, dir, held, random }
+    let serving = tokio::spawn(async {});
+    let mut bench = Bench { recorder, clock, shutdown, serving, socket, dir, held, index, random };
+    let (router, shutdown) = (bench.router(limits.clone()), bench.shutdown.clone());
+    bench.serving = tokio::spawn(web::serve_unix(listener, router, Vec::new(), limits, shutdown));
+    bench
 }
 
 fn follow(index: Arc<Index>, shutdown: Shutdown) {
@@ -206,6 +195,24 @@ pub(crate) async fn whole(response: Response<Incoming>) -> Got {
 }
 
 impl Bench {
+    /// The paths of a server on this log, which remembers nothing of another one.
+    pub(crate) fn router(&self, limits: Limits) -> axum::Router {
+        web::router(AppState::new(web::Parts {
+            recorder: self.recorder.clone(),
+            index: Arc::clone(&self.index),
+            clock: Arc::new(Hands(self.clock.clone())),
+            activate: activation(&self.recorder, &self.held),
+            about: About {
+                version: "1.2.3".into(),
+                pid: std::process::id(),
+                log_vkey: store::log_vkey(&self.recorder.names().origin, &log_key().verifying_key()).unwrap(),
+                policy_at_start: None,
+            },
+            limits,
+            shutdown: self.shutdown.clone(),
+        }))
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.socket.clone()).await.unwrap()
     }

@@ -176,3 +176,38 @@ async fn a_fresh_root_is_for_what_the_stream_wraps() {
     }
     assert_eq!(bench.field(command.index, "servers").unwrap()[0]["scheme"], "run");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_json_does_not_carry_exactly_is_not_recorded_as_another() {
+    use evidence::limits::JSON_INTEGER_MAX as MOST;
+
+    let bench = bench().await;
+    let mut wrap = bench.wrap(7).await;
+    let observed = |count: u64| json!({"stream": 0, "subtype": "frame", "payload": {}, "count": count});
+    let gap = |member: &str, number: u64| {
+        let mut gap = json!({"stream": 0, "reason": "x", "from_ms": 0, "to_ms": 0, "count": 0});
+        gap[member] = json!(number);
+        gap
+    };
+    let bodies = |number: u64| {
+        let gaps = ["from_ms", "to_ms", "count"].map(|member| ("gaps", gap(member, number)));
+        [("observations", observed(number))].into_iter().chain(gaps)
+    };
+    for (path, body) in bodies(MOST) {
+        assert!(bench.post(&wrap.path(path), &body).await.status.is_success(), "{path} {body}");
+    }
+    let size = bench.recorder.reader().size();
+    for (path, body) in bodies(MOST + 1).chain(bodies(u64::MAX)) {
+        assert_eq!(bench.post(&wrap.path(path), &body).await.problem(), (400, "malformed".into()), "{path}");
+    }
+    let end = json!({"stream": 0, "reason": "closed", "gaps": u64::MAX});
+    assert_eq!(bench.post(&wrap.path("end"), &end).await.problem(), (400, "malformed".into()));
+    let call = wrap.call(&bench, "read_file", &json!({}));
+    assert_eq!(bench.recorder.reader().size(), size);
+    let got = bench.post(&wrap.path("actions"), &serde_json::to_value(&call).unwrap()).await.json();
+    let finish =
+        api::Finish { duration_us: MOST + 1, ..wrap.outcome(&bench, got["index"].as_u64().unwrap(), "{}") };
+    let path = wrap.path(&format!("actions/{}/outcome", call.act_id));
+    let got = bench.post(&path, &serde_json::to_value(&finish).unwrap()).await;
+    assert_eq!(got.problem(), (400, "malformed".into()));
+}

@@ -9,6 +9,7 @@ use super::super::frame::Frame;
 use super::super::members::Members;
 use super::super::methods;
 use super::super::proxy::{Proxy, lock};
+use super::super::record::{Seen, Side};
 use super::super::strip::Clean;
 use super::super::tasks::{self, Ending, NotFollowed, Stand};
 use super::{Answer, Ask, Told};
@@ -69,6 +70,12 @@ impl Proxy {
         Some((ask, Some(why)))
     }
 
+    /// Records what the answer that made a task says of its end.
+    pub(super) async fn began_as_made(&self, body: &str, clean: &Clean, told: &Told) -> Result<(), String> {
+        let Some(task) = tasks::told_of(body) else { return Ok(()) };
+        self.record_made(&task, body, false, &told.digest, clean.digest.clone()).await
+    }
+
     /// Records what an answer of the client says of a task, before the server gets it.
     pub(super) async fn told_of_made(
         &self,
@@ -83,6 +90,9 @@ impl Proxy {
             return Ok(());
         }
         let is_result = method == methods::TASKS_RESULT;
+        if !is_result && let Some(why) = tasks::odd(body, Some(task)) {
+            return Err(why);
+        }
         self.record_made(task, body, is_result, &told.digest, clean.digest.clone()).await
     }
 
@@ -107,7 +117,11 @@ impl Proxy {
         };
         match self.news_of(task, body, is_result) {
             News::Nothing => Ok(()),
-            News::End { ask, ending } if ending.has_body => self.answer_ask(ask, &answer(body)).await,
+            News::End { ask, ending } if ending.has_body => {
+                self.answer_ask(ask, &answer(body)).await?;
+                self.made_result_is_recorded(task);
+                Ok(())
+            }
             News::End { ask, ending } => {
                 let finish = Finish {
                     status: ending.status,
@@ -131,7 +145,10 @@ impl Proxy {
                     frame_digest: Some(frame_digest.to_owned()),
                     refusal: false,
                 };
-                ask.permit.held.run.observe_soon(observe).await.map(|_| ()).map_err(|error| error.to_string())
+                let recorded = ask.permit.held.run.observe_soon(observe).await;
+                recorded.map_err(|error| error.to_string())?;
+                self.made_result_is_recorded(task);
+                Ok(())
             }
         }
     }
@@ -139,7 +156,7 @@ impl Proxy {
     fn news_of(&self, task: &str, body: &str, is_result: bool) -> News {
         let mut made = lock(&self.asked.made);
         if let Some(ended) = made.ended_mut(task) {
-            let is_new = is_result && !core::mem::replace(&mut ended.has_result, true);
+            let is_new = is_result && !ended.has_result;
             return if is_new { News::Result(ended.ask.clone()) } else { News::Nothing };
         }
         let Some(ask) = made.open_mut(task) else { return News::Nothing };
@@ -151,25 +168,36 @@ impl Proxy {
                 Stand::Ended(Ending { status, detail, .. }) => Ended { status, detail, has_body: false },
             }
         };
-        let ended = made.end(task, |ask| (EndedAsk { ask: ask.clone(), has_result: ending.has_body }, ask));
+        let ended = made.end(task, |ask| (EndedAsk { ask: ask.clone(), has_result: false }, ask));
         ended.map_or(News::Nothing, |ask| News::End { ask, ending })
+    }
+
+    /// From here on what came of a task is told without being recorded again.
+    fn made_result_is_recorded(&self, task: &str) {
+        if let Some(ended) = lock(&self.asked.made).ended_mut(task) {
+            ended.has_result = true;
+        }
     }
 
     /// Passes a notification of the client about a task on.
     pub(in crate::mcp) async fn client_tells_of_task(self: &Arc<Self>, frame: Frame) {
         let params = frame.params().unwrap_or_default();
+        if let Some(why) = tasks::odd(params, None) {
+            return self.drop_frame(Seen::of(Side::Client, &why, &frame).method(methods::TASK_STATUS));
+        }
         let task = tasks::told_of(params);
+        // also where it has ended: its outcome may be on its way
         let ends = task.as_ref().is_some_and(|task| {
-            lock(&self.asked.made)
-                .open_mut(task)
-                .is_some_and(|ask| tasks::read(&ask.method, params) != Stand::GoesOn)
+            lock(&self.asked.made).run_of(task).is_some() && tasks::read("", params) != Stand::GoesOn
         });
-        let Some(task) = task.filter(|_| ends) else { return self.pass(frame).await };
+        let Some(task) = task.filter(|_| ends) else {
+            return self.pass_or_drop(frame, methods::TASK_STATUS).await;
+        };
         let proxy = Arc::clone(self);
         self.asked.running.spawn(async move {
             let params = frame.params().unwrap_or_default();
             match proxy.record_made(&task, params, false, &frame.digest(), None).await {
-                Ok(()) => proxy.pass(frame).await,
+                Ok(()) => proxy.pass_or_drop(frame, methods::TASK_STATUS).await,
                 Err(why) => tracing::warn!(why, "a notification of the client was not passed on"),
             }
         });
@@ -182,6 +210,7 @@ fn promised(ask: &Ask, body: &str, is_error: bool) -> Option<String> {
     if ["content", "action", "roots", "model"].iter().any(|name| result.get(name).is_some()) {
         return None;
     }
-    let id = Members::of(result.get("task")?)?.string("taskId")?;
+    let id =
+        Members::of(result.get("task")?)?.string("taskId").filter(|_| tasks::odd(body, None).is_none())?;
     (1..=TASK_ID_MAX).contains(&id.len()).then_some(id)
 }

@@ -36,16 +36,26 @@ fn many(count: usize, version: u32) -> String {
 }
 
 #[test]
-fn the_digest_is_of_the_exact_bytes_and_what_is_known_is_not_told_again() {
+fn what_is_known_is_not_told_again_in_whatever_order_its_members_come() {
     let mut definitions = Definitions::default();
-    let told = tools(&mut definitions, r#"[ {"name": "a", "x":1.0} ,{"name":"b"}]"#);
-    let exact = digest(r#"{"name": "a", "x":1.0}"#);
+    let told = tools(&mut definitions, r#"[ {"name": "a", "x":1.0} ,{"name":"b","y":{"d":1,"c":[]}}]"#);
+    let canonical = digest(r#"{"name":"a","x":1}"#);
     assert_eq!((told.len(), told[0].complete, told[0].list), (1, true, Defined::Tool));
-    assert_eq!((told[0].names.get("a"), names(&told[0])), (Some(&exact), vec!["a", "b"]));
-    assert_eq!(definitions.digest_of(Defined::Tool, "a"), Some(exact));
+    assert_eq!((told[0].names.get("a"), names(&told[0])), (Some(&canonical), vec!["a", "b"]));
+    assert_eq!(definitions.digest_of(Defined::Tool, "a"), Some(canonical));
     assert_eq!(definitions.digest_of(Defined::Tool, "c"), None);
     assert_eq!(definitions.digest_of(Defined::Prompt, "a"), None);
-    assert_eq!(tools(&mut definitions, r#"[ {"name": "a", "x":1.0} ,{"name":"b"}]"#), []);
+    let reordered = r#"[{"y":{"c":[],"d":1},"name":"b"}, {"x":1, "name":"a"}]"#;
+    assert_eq!(tools(&mut definitions, reordered), []);
+}
+
+#[test]
+fn what_readers_may_understand_differently_is_compared_byte_by_byte() {
+    let mut definitions = Definitions::default();
+    let told = tools(&mut definitions, r#"[{"name":"a","x":0.1000000000000000055}]"#);
+    assert_eq!(told[0].names.get("a"), Some(&digest(r#"{"name":"a","x":0.1000000000000000055}"#)));
+    let told = tools(&mut definitions, r#"[{"name":"a","x":0.1}]"#);
+    assert_eq!(told[0].names.get("a"), Some(&digest(r#"{"name":"a","x":0.1}"#)));
 }
 
 #[test]

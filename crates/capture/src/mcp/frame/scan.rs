@@ -93,6 +93,11 @@ impl Scan {
         }
     }
 
+    /// Whether the object has ended.
+    pub fn is_over(&self) -> bool {
+        self.at == At::Over
+    }
+
     /// What the frame is, as far as its bytes have come.
     pub fn end(self) -> Skipped {
         let one_id = self.ids == 1;

@@ -3,10 +3,10 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use evidence::Digest;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sha2::{Digest as _, Sha256};
 
 /// Largest executable whose digest is taken, bytes; of a larger one it stays unknown.
@@ -22,9 +22,9 @@ pub(super) fn find(program: &str, search: Option<&OsStr>) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program));
     }
-    let runnable = |path: &PathBuf| {
-        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
+    // one that this user may not run is passed over, as the operating system does
+    let may_run = |path: &PathBuf| accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok();
+    let runnable = |path: &PathBuf| path.is_file() && may_run(path);
     std::env::split_paths(search?).map(|dir| dir.join(program)).find(runnable)
 }
 

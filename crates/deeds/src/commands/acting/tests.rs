@@ -44,6 +44,7 @@ fn hello() -> Hello {
         size: 2,
         published: 2,
         policy_warnings: Vec::new(),
+        policy_at_start: None,
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn ask(config: &Config, key_file: &Path, ask: &Ask<'_>) -> anyh
         None => None,
     };
     if let Some(under) = &under {
-        let known = Registered::ask(&server.client).await?;
+        let known = Registered::ask(&server).await?;
         let who = &known.of_key(&Jwk::of(&key).thumbprint())?.sub;
         fits(&under.mandate.holders, under.mandate.max_depth, who, ask.args.max_depth)?;
     }

@@ -132,6 +132,7 @@ fn narrow(path: &Path, line: &str) -> anyhow::Result<Given> {
         holder: args.agent.clone().map(|id| (id, kind(args.kind))),
         scope: arguments::scope(&args.tools)?,
         handoff: args.handoff.as_deref().map(handoff).transpose()?,
+        replaced: None,
         args: &args,
     };
     child::make(path, &ask)
@@ -177,6 +178,7 @@ fn what_to_do_next_names_the_server_and_a_shorter_life_is_told() {
             holder: args.agent.clone().map(|id| (id, kind(args.kind))),
             scope: arguments::scope(&args.tools).unwrap(),
             handoff: None,
+            replaced: None,
             args: &args,
         };
         let text = told::text(&child::make(&path, &ask).unwrap(), &ask, 100);
@@ -186,6 +188,25 @@ fn what_to_do_next_names_the_server_and_a_shorter_life_is_told() {
     assert!(text.contains("deeds wrap --delegation x --name edr -- COMMAND"), "{text}");
     assert!(text.contains("shorter than `--ttl` asked for"), "{text}");
     assert!(!told("--new-key --agent bot --ttl 5m").contains("shorter"));
+}
+
+#[test]
+fn a_file_that_is_there_is_replaced_only_when_asked_and_what_it_held_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = held(dir.path(), 1);
+    let refused = replaced::in_the_way(&path, false).err().unwrap().to_string();
+    assert!(refused.contains("held.delegation") && refused.contains("`--force`"), "{refused}");
+    assert!(replaced::in_the_way(&dir.path().join("free"), false).unwrap().is_none());
+    let old = replaced::in_the_way(&path, true).unwrap().unwrap();
+    let (leaf, digest) = link(&DelegationFile::read(&path).unwrap().chain[0]).unwrap();
+    let text = old.text(&[], leaf.iat(), 200);
+    assert!(text.contains("ir-playbook") && text.contains("stays live until"), "{text}");
+    assert!(text.contains(&format!("deeds revoke {digest} --what delegation --why")), "{text}");
+    assert!(!text.contains("rests on it"), "{text}");
+    let given = narrow(&path, "--new-key --agent bot").unwrap();
+    assert!(old.text(&given.chain, leaf.iat(), 200).contains("the new one, which rests on it"));
+    assert!(old.text(&[], leaf.exp(), 200).is_empty() && !old.text(&[], leaf.exp() - 1, 200).is_empty());
+    assert_eq!(old.json(), json!({"digest": digest, "holder": "ir-playbook", "exp": leaf.exp()}));
 }
 
 #[test]

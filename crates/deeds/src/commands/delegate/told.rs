@@ -6,6 +6,7 @@ use evidence::id;
 use evidence::tool::split;
 use serde_json::{Value, json};
 
+use super::replaced::Replaced;
 use super::{Ask, Given};
 use crate::commands::Again;
 use crate::config::Config;
@@ -22,6 +23,7 @@ pub(super) fn json(given: &Given, ask: &Ask<'_>) -> Value {
         "txn": id::text(leaf.txn()), "purpose": leaf.purpose(), "depth": leaf.depth(), "max_depth": leaf.max_depth(),
         "tools": leaf.scope().to_json(), "narrowed": given.narrowed, "from": given.from,
         "index": given.recorded.as_ref().map(|(index, _)| index), "run": given.recorded.as_ref().map(|(_, run)| run),
+        "replaced": ask.replaced.as_ref().map(Replaced::json),
     })
 }
 
@@ -62,6 +64,9 @@ pub(super) fn text(given: &Given, ask: &Ask<'_>, width: usize) -> String {
     let whose =
         if ask.recipient.private.is_some() { "its new key is in the file" } else { "its holder has the key" };
     add(&mut out, format_args!("Bound to the key {}; {whose}.\n", leaf.cnf().thumbprint()));
+    if let Some(replaced) = &ask.replaced {
+        out.push_str(&replaced.text(&given.chain, leaf.iat(), width));
+    }
     out.push_str(&next(leaf.scope(), ask));
     out
 }

@@ -302,8 +302,8 @@ impl KeysFound {
         let mut checks = Vec::new();
         if let Some(dir) = self.of_log.first().and_then(|path| path.parent()) {
             let text = format!(
-                "whatever runs as your user, agents included, can read the keys of the log in `{}`, and so write \
-                 another one; `deeds install --system` puts them out of reach",
+                "whatever runs as your user, agents included, can read the keys of the log in `{}`, and so \
+                 forge another log; `deeds install --system` puts them out of reach",
                 dir.display()
             );
             checks.push(Check::new("keys", Level::Note, text, json!({"of_log": self.of_log})));

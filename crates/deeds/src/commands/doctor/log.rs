@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::connect::Server;
 use crate::render::fact;
-use crate::render::text::age;
+use crate::render::text::{age, count};
 
 /// Actions that are looked through for tools and sources.
 const ACTIONS_MAX: usize = 1_000;
@@ -53,7 +53,8 @@ pub(super) fn down(config: &Config, error: &anyhow::Error) -> Check {
     let unreachable = matches!(error.downcast_ref(), Some(ClientError::Unreachable { .. }));
     match (unreachable, config.is_system_client()) {
         (true, false) => {
-            let text = "no server runs; it is started when it is needed. What it would say is not known";
+            let text = "no server runs: it is started when it is needed. What only it can tell (log, policy in force) is left \
+                        out here";
             Check::new("server", Level::Note, text, data)
         }
         (true, true) => {
@@ -110,10 +111,14 @@ fn log(config: &Config, status: &Value) -> Vec<Check> {
     let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     let (entries, folded, published) = (number("/sequenced"), number("/size"), number("/published"));
     let lag = entries.saturating_sub(folded);
+    let index = match lag {
+        0 => "the index, from which answers come, is up to date".to_owned(),
+        lag => format!("the index, from which answers come, is {} behind", count(lag, "entry", "entries")),
+    };
     let mut checks = vec![Check::new(
         "log",
         if lag <= LAG_FINE { Level::Fine } else { Level::Note },
-        format!("{entries} entries, {published} of them under a checkpoint; the index is {lag} behind"),
+        format!("{entries} entries, {published} of them under a signed checkpoint; {index}"),
         json!({"entries": entries, "published": published, "index_lag": lag}),
     )];
     let text = "no witness cosigns the checkpoints: a log that was rolled back as a whole is seen only by somebody who \
@@ -186,8 +191,10 @@ fn unclassified(rows: &[Value]) -> Check {
     let named: Vec<String> = tools.iter().take(NAMED_MAX).map(|tool| format!("`{tool}`")).collect();
     let more = tools.len().saturating_sub(NAMED_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let text =
-        format!("tools were called that no row of `classes.toml` is about: {}{more}", named.join(", "));
+    let text = format!(
+        "tools were called that have no row in `classes.toml`, so they count as unclassified: {}{more}",
+        named.join(", ")
+    );
     Check::new("policy", Level::Note, text, json!({"unclassified": tools}))
 }
 
@@ -322,7 +329,7 @@ mod tests {
             checks.iter().any(|check| check.topic == topic && check.text.contains(told))
         };
         assert!(
-            has("log", "the index is 4990 behind")
+            has("log", "is 4990 entries behind")
                 && has("log", "2 × `gap`")
                 && has("clock", "the clock jumped")
         );

@@ -35,7 +35,15 @@ pub(super) fn look(config: &Config, environment: &Environment) -> anyhow::Result
             _ => None,
         })
         .collect();
-    let plans = wiring::plan(seen, &init::program(config, environment)?);
+    // what is wrong with this program's own name or place keeps nothing else from being told
+    let program = match init::program(config, environment) {
+        Ok(program) => program,
+        Err(error) => {
+            checks.push(Check::new(TOPIC, Level::Wrong, crate::chain(&error), Value::Null));
+            return Ok((Vec::new(), checks));
+        }
+    };
+    let plans = wiring::plan(seen, &program);
     let wiring = plans.iter().map(of_plan).collect();
     checks.push(summary(&plans));
     checks.extend(dropped(config));

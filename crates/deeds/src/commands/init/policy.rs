@@ -1,5 +1,5 @@
 //! The starter policy that `deeds init` offers: written once, never over anything, with rows for the servers that are
-//! recognised.
+//! recognised; rows of servers that came later are added below what its owner made of it.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::InitArgs;
 use crate::clock;
+use crate::commands::class_table::ClassTable;
 use crate::config::{Config, check_text};
 use crate::files::{Existing, SHARED, read_limited, write_whole};
 use crate::wiring::{FilePlan, Records, ServerState, write_own};
@@ -24,8 +25,6 @@ const RUNNER_WORDS: [&str; 5] = ["tool", "run", "exec", "x", "dlx"];
 const PACKAGE_DEPTH_MAX: usize = 8;
 /// Largest `package.json` that is read, bytes.
 const PACKAGE_MAX_BYTES: usize = 1_024 * 1_024;
-/// Largest class table that is looked through for servers, bytes.
-const CLASSES_MAX_BYTES: usize = 4 * 1_024 * 1_024;
 /// Where npm publishes the servers whose programs are called `mcp-server-…`.
 const NPM_SCOPE: &str = "@modelcontextprotocol/";
 
@@ -35,12 +34,21 @@ pub(super) struct Offer {
     dir: PathBuf,
     /// What would be written; nothing where the directory has something in it.
     files: Vec<PolicyFile>,
-    /// Rows that a class table of an earlier time lacks.
-    rows: Option<String>,
+    /// What a class table of an earlier time lacks.
+    lacking: Lacking,
     /// Our configuration and the line it would get; nothing where it names a policy.
     line: Option<(PathBuf, String)>,
     /// The directory that is configured already.
     configured: Option<PathBuf>,
+}
+
+/// Rows for the servers that a class table says nothing of.
+#[derive(Debug, Default)]
+struct Lacking {
+    /// The table, and what is put below it.
+    add: Option<(ClassTable, String)>,
+    /// Rows that are only shown, because its owner has begun to say something of these servers.
+    by_hand: Option<String>,
 }
 
 /// What there is to offer; nothing where no server is found, and where another user's server decides.
@@ -54,12 +62,13 @@ pub(super) fn offer(config: &Config, args: &InitArgs, plans: &[FilePlan]) -> any
     let dir = named.or_else(|| config.policy.clone()).unwrap_or_else(|| own.join("policy"));
     let path = config.file.clone().unwrap_or_else(|| own.join("config.toml"));
     let line = config.policy.is_none().then(|| setting(&path, &dir)).transpose()?;
-    let (files, rows) =
-        if is_unused(&dir)? { (files(&servers), None) } else { (Vec::new(), lacking(&dir, &servers)) };
+    let unused = is_unused(&dir)?;
+    let files = if unused { files(&servers) } else { Vec::new() };
+    let lacking = if unused { Lacking::default() } else { lacking(&dir, &servers) };
     Ok(Some(Offer {
         dir,
         files,
-        rows,
+        lacking,
         line: line.map(|line| (path, line)),
         configured: config.policy.clone(),
     }))
@@ -112,18 +121,44 @@ fn rows(alias: &str, command: &[String]) -> String {
     format!("\n{}\n", known.unwrap_or_else(|| unknown(alias)).trim_end())
 }
 
-/// Rows for the servers that a class table says nothing of, where it began as the one that is written here. It is its
-/// owner's: it is only said what is missing.
-fn lacking(dir: &Path, servers: &[(String, Vec<String>)]) -> Option<String> {
-    let text = String::from_utf8(read_limited(&dir.join(CLASSES_FILE), CLASSES_MAX_BYTES).ok()?).ok()?;
-    let head = starter::files().into_iter().find(|file| file.path == CLASSES_FILE)?;
-    if text.lines().next() != head.text.lines().next() {
-        return None;
+/// What is missing in a class table that began as the one that is written here. Nothing in it is touched: rows of a
+/// server that no row is about go below the last line, if the policy is sound with them; others are for its owner.
+fn lacking(dir: &Path, servers: &[(String, Vec<String>)]) -> Lacking {
+    let head = starter::files().into_iter().find(|file| file.path == CLASSES_FILE);
+    let (Ok(table), Some(head)) = (ClassTable::read(dir), head) else { return Lacking::default() };
+    if table.text.lines().next() != head.text.lines().next() {
+        return Lacking::default();
     }
-    let is_new = |alias: &str| !text.contains(&format!("\"stdio:{alias}#"));
-    let new = servers.iter().filter(|(alias, _)| is_new(alias));
-    let rows: String = new.map(|(alias, command)| rows(alias, command)).collect();
-    (!rows.is_empty()).then_some(rows)
+    let about = uris(&table.text);
+    let is_about = |alias: &str| {
+        let server = format!("stdio:{alias}");
+        about.iter().any(|uri| uri.split('#').next() == Some(server.as_str()))
+    };
+    let is_told = |alias: &str| table.text.contains(&format!("\"stdio:{alias}#"));
+    let new = servers.iter().filter(|(alias, _)| !is_told(alias));
+    let (begun, none): (Vec<_>, Vec<_>) = new.partition(|(alias, _)| is_about(alias));
+    let rows_of = |servers: &[&(String, Vec<String>)]| -> Option<String> {
+        let rows: String = servers.iter().map(|(alias, command)| rows(alias, command)).collect();
+        (!rows.is_empty()).then_some(rows)
+    };
+    let mut by_hand = rows_of(&begun);
+    let add = rows_of(&none).and_then(|rows| {
+        let end = if table.text.ends_with('\n') { "" } else { "\n" };
+        let below = format!("{end}{rows}");
+        if table.check(&format!("{}{below}", table.text)).is_ok() {
+            return Some((table, below));
+        }
+        by_hand = Some(format!("{}{rows}", by_hand.take().unwrap_or_default()));
+        None
+    });
+    Lacking { add, by_hand }
+}
+
+/// What the rows of a class table are about; nothing where it is no TOML.
+fn uris(text: &str) -> Vec<String> {
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    let rows = ["tool", "server"].into_iter().filter_map(|kind| table.get(kind)?.as_array()).flatten();
+    rows.filter_map(|row| Some(row.get("uri")?.as_str()?.to_owned())).collect()
 }
 
 fn unknown(alias: &str) -> String {
@@ -185,6 +220,9 @@ impl Offer {
             write_whole(&path, file.text.as_bytes(), SHARED, Existing::Refuse)
                 .with_context(|| format!("cannot write `{}`", path.display()))?;
         }
+        if let Some((table, rows)) = &self.lacking.add {
+            table.replace(&format!("{}{rows}", table.text))?;
+        }
         // only once the directory is whole: a server that starts in between finds either none or all of it
         if let Some((path, line)) = &self.line {
             write_own(path, line, records, clock::now_ms(), check_text)?;
@@ -197,7 +235,10 @@ impl Offer {
         json!({
             "dir": self.dir,
             "files": files,
-            "rows": self.rows,
+            "rows": self.lacking.by_hand,
+            "added": self.lacking.add.as_ref().map(|(table, rows)| json!({
+                "path": table.path, "rows": rows, "lines_before": table.text.lines().count(),
+            })),
             "configured": self.configured,
             "config": self.line.as_ref().map(|(path, _)| path),
             "line": self.line.as_ref().map(|(_, line)| line),
@@ -262,19 +303,41 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_offered_for_servers_that_came_later() {
+    fn rows_are_added_for_servers_that_came_later() {
         let dir = tempfile::tempdir().unwrap();
+        let classes = dir.path().join(CLASSES_FILE);
         let first = ("own".to_owned(), words("./server.py"));
         for file in files(std::slice::from_ref(&first)) {
             std::fs::write(dir.path().join(&file.path), file.text).unwrap();
         }
-        assert_eq!(lacking(dir.path(), std::slice::from_ref(&first)), None);
+        let none = lacking(dir.path(), std::slice::from_ref(&first));
+        assert!(none.add.is_none() && none.by_hand.is_none(), "{none:?}");
         let later = ("repo".to_owned(), words("uvx mcp-server-git"));
-        let told = lacking(dir.path(), &[first.clone(), later.clone()]).unwrap();
-        assert!(told.contains("stdio:repo#git_commit") && !told.contains("stdio:own#"), "{told}");
+        let both = [first, later];
+        let (table, rows) = lacking(dir.path(), &both).add.unwrap();
+        assert!(rows.contains("stdio:repo#git_commit") && !rows.contains("stdio:own#"), "{rows}");
+        table.replace(&format!("{}{rows}", table.text)).unwrap();
+        PolicySet::load(dir.path()).unwrap();
+        let again = lacking(dir.path(), &both);
+        assert!(again.add.is_none() && again.by_hand.is_none(), "{again:?}");
+        // without a line break at the end, and with one server that its owner has begun to describe in another way
+        let text =
+            format!("{}[[server]]\nuri = 'stdio:repo'\npackage = 'sha256:{}'", table.text, "0".repeat(64));
+        std::fs::write(&classes, &text).unwrap();
+        let third = ("mem".to_owned(), words("mcp-server-memory"));
+        let told = lacking(dir.path(), &[both[1].clone(), third.clone()]);
+        assert!(told.by_hand.unwrap().contains("stdio:repo#git_commit"));
+        let (table, rows) = told.add.unwrap();
+        assert!(rows.contains("stdio:mem#delete_entities") && !rows.contains("stdio:repo#"), "{rows}");
+        assert!(table.check(&format!("{text}{rows}")).is_ok());
+        // nothing is put below what cannot be used
+        std::fs::write(&classes, format!("{text}\n[[tool]\n")).unwrap();
+        let told = lacking(dir.path(), std::slice::from_ref(&third));
+        assert!(told.add.is_none() && told.by_hand.unwrap().contains("stdio:mem#"));
         // what began otherwise is somebody's own
-        std::fs::write(dir.path().join(CLASSES_FILE), "# mine\n").unwrap();
-        assert_eq!(lacking(dir.path(), &[first, later]), None);
+        std::fs::write(&classes, "# mine\n").unwrap();
+        let told = lacking(dir.path(), &both);
+        assert!(told.add.is_none() && told.by_hand.is_none(), "{told:?}");
     }
 
     #[test]

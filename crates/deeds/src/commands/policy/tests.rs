@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Returning, read};
+use super::{By, Returning, read};
 use crate::config::Config;
 use crate::environment::Environment;
 
@@ -15,7 +15,7 @@ fn config(policy: &Path) -> Config {
 }
 
 fn told(config: &Config, environment: &Environment, activated: &str) -> Option<String> {
-    Returning::find(config, environment, activated).map(|returning| returning.told())
+    Returning::find(config, environment, activated, None).map(|returning| returning.told())
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_configured_directory_that_comes_back_is_named_with_the_line_to_write() {
          To keep this one, change the line in `/home/ana/.config/deeds/config.toml` to:\n\n  policy = '/srv/p\"7'\n"
     );
     let named = Config { file: Some("/etc/other.toml".into()), ..config.clone() };
-    assert_eq!(Returning::find(&named, &none, "/srv/p7").unwrap().named_by, "/etc/other.toml");
+    assert_eq!(Returning::find(&named, &none, "/srv/p7", None).unwrap().named_by, "/etc/other.toml");
     let variable = Environment::of(&[("DEEDS_POLICY", "/nowhere/p1")]);
     let text = told(&config, &variable, "/srv/p7").unwrap();
     assert!(
@@ -37,6 +37,30 @@ fn a_configured_directory_that_comes_back_is_named_with_the_line_to_write() {
         "{text}"
     );
     assert!(text.ends_with("\n  policy = \"/srv/p7\"\n"), "{text}");
+}
+
+#[test]
+fn a_directory_that_the_server_was_started_with_is_named_where_no_configuration_names_one() {
+    let find = |config: &Config, activated: &str| {
+        Returning::find(config, &Environment::default(), activated, Some("/srv/by-hand"))
+    };
+    let by_hand = find(&Config::default(), "/srv/p7").unwrap();
+    assert_eq!(
+        (by_hand.dir.as_str(), by_hand.named_by.as_str()),
+        ("/srv/by-hand", "the start of the server")
+    );
+    assert_eq!(
+        by_hand.told(),
+        "This server was started with the policy `/srv/by-hand` (`--policy`, or DEEDS_POLICY of whoever started it). \
+         Started like that again, it activates that one again.\n\
+         To keep this one, start it without that, and put this line into its config.toml:\n\n  policy = \"/srv/p7\"\n"
+    );
+    assert_eq!(find(&Config::default(), "/srv/by-hand"), None);
+    // a configuration that names one is what the next start goes by
+    assert_eq!(find(&config(Path::new("/nowhere/p1")), "/srv/p7").unwrap().dir, "/nowhere/p1");
+    assert_eq!(find(&config(Path::new("/srv/p7")), "/srv/p7"), None);
+    let client = Config { socket: Some("/run/deeds/deeds.sock".into()), ..config(Path::new("/nowhere")) };
+    assert_eq!(find(&client, "/srv/p7").unwrap().by, By::Start);
 }
 
 #[test]

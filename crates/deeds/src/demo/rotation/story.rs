@@ -66,6 +66,12 @@ Nobody remembers in March who touched a file in October. The file's path is enou
 it: one hop back is the act, and behind the act stand the run, the workflow, the commit as the job told it, and \
 Ravi.";
 
+/// Why the file has a note about counters.
+pub(super) const COUNTED: &str = "\
+One of them is about counters: every call is signed with the job's key and numbered, and the job used that key in \
+three runs (vault, script, k8s). The file is about the run of the script alone and cannot show who has the numbers \
+before it; the log can, and `deeds gaps` missed none. With a key for each process there is no such note.";
+
 /// After the refusal.
 pub(super) const NOT_YET: [NotYet; 6] = [
     NotYet { line: "Lena, the environment's approver, approves the deployment", comes_with: "approvals" },

@@ -72,6 +72,73 @@ fn the_acts_of_a_digest_are_told_with_its_names() {
     let nothing = json!({"size": 30, "complete": true, "of": {"digest": digest(1)}, "acts": []});
     let page = fits(&trace::page(&nothing, 80, "deeds trace x"), 80);
     assert!(page.contains("No act that is recorded") && page.contains("deeds run"), "{page}");
+    assert!(page.contains("deeds wrap --files"), "{page}");
+}
+
+#[test]
+fn a_file_is_told_as_it_is_now_on_this_host() {
+    let told = |is: &str, more: &Value| {
+        let mut now = json!({"is": is});
+        now.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let latest = json!({"index": 9, "role": "output", "act": 8, "artifact": fact(json!({"digest": digest(1)}), 9)});
+        let answer = json!({"size": 30, "complete": true, "of": {"uri": "file:///srv/a"}, "acts": [], "latest": latest,
+            "on_disk": now});
+        let page = fits(&trace::page(&answer, 100, "deeds trace a"), 100);
+        let at = page.find("now on this host:").unwrap();
+        let end = page.find("Reflects").unwrap();
+        page[at..end].split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let (bytes, none) = (json!({"digest": digest(2), "size": 5}), json!({}));
+    let d = digest(2);
+    for (is, more, said) in [
+        ("as-recorded", &bytes, "the bytes that @9 recorded".to_owned()),
+        ("as-recorded", &none, "gone, as @9 recorded".into()),
+        (
+            "changed",
+            &bytes,
+            format!("other bytes ({d}) than @9 recorded: changed since, by nothing that is recorded"),
+        ),
+        (
+            "gone",
+            &none,
+            "not there any more; @9 recorded it: taken away since, by nothing that is recorded".into(),
+        ),
+        ("back", &bytes, format!("there again ({d}), though @9 recorded that it was deleted")),
+        ("not-recorded", &bytes, format!("`deeds trace {d}` asks where its bytes are known")),
+        ("nothing", &none, "no such file".into()),
+        ("bytes-not-recorded", &bytes, format!("{d}; @9 recorded no digest to compare that with")),
+        ("not-compared", &json!({"why": "a directory"}), "not compared with @9: a directory".into()),
+    ] {
+        assert_eq!(told(is, more), format!("now on this host: {said}"));
+    }
+}
+
+#[test]
+fn what_was_brought_is_told_apart_from_what_was_made() {
+    let mut told = act(12);
+    let read = json!({"uri": "demo://one", "digest": digest(1)});
+    let made = json!({"uri": "file:///srv/out", "change": "created"});
+    told["outputs"] = fact(json!({"count": 5, "brought": 4, "artifacts": [read, made]}), 13);
+    let answer = json!({"size": 30, "complete": true, "actions": [told]});
+    let page = fits(&lists::actions(&answer, 100, "deeds did"), 100);
+    assert!(page.contains("made 1 artifact: /srv/out created; brought 4 artifacts: demo://one, …"), "{page}");
+    told = act(12);
+    told["outputs"] = fact(json!({"count": 1, "brought": 1, "artifacts": [read]}), 13);
+    let page = fits(&lists::actions(&json!({"actions": [told]}), 100, "deeds did"), 100);
+    assert!(page.contains("brought 1 artifact: demo://one") && !page.contains("made"), "{page}");
+
+    let mut row = json!({"role": "output", "artifact": fact(read.clone(), 13)});
+    let page = |row: &Value| {
+        let answer =
+            json!({"size": 40, "complete": true, "of": {"act": 12}, "act": act(12), "artifacts": [row]});
+        fits(&trace::page(&answer, 80, ""), 80)
+    };
+    assert!(page(&row).contains("\nBrought\n  demo://one\n"), "{}", page(&row));
+    row["artifact"] = fact(made, 13);
+    assert!(page(&row).contains("\nMade\n  /srv/out (created)\n"), "{}", page(&row));
+    let answer = json!({"size": 30, "complete": true, "of": {"digest": digest(1)}, "acts": [
+        super::provenance::row("output", &read, 13)]});
+    assert!(fits(&trace::page(&answer, 100, "x"), 100).contains("brought it"));
 }
 
 #[test]
@@ -143,6 +210,12 @@ fn changes_are_told_in_words() {
     let mut many = change("definitions", "stdio:edr", None, None);
     many["count"] = fact(70, 40);
     assert_eq!(beside::change(&many), "70 definitions at once of edr");
+    let mut config = change("client-config", "claude#fs", Some(1), Some(2));
+    for (wrapped, said) in [(false, "no longer wrapped in"), (true, "wrapped again in")] {
+        config["wrapped"] = json!(wrapped);
+        let told = beside::change(&config);
+        assert!(told.starts_with(&format!("{said} the configuration of claude#fs: sha256:0101")), "{told}");
+    }
     let config = change("client-config", "claude-code:/home/m/.claude.json#fs", Some(1), None);
     assert!(
         beside::change(&config).starts_with("the configuration of claude-code:/home/m/.claude.json#fs: gone")
@@ -184,6 +257,9 @@ fn gaps_say_what_is_missing_and_where_to_look() {
     changed["change"] = change("tool", "isolate_host", Some(1), Some(2));
     let mut config = gap("client-config-changed", fact("claude#fs", 50), none());
     config["change"] = change("client-config", "claude#fs", Some(1), None);
+    let mut dropped = gap("client-config-changed", fact("claude#fs", 50), none());
+    dropped["change"] = change("client-config", "claude#fs", Some(1), Some(2));
+    dropped["change"]["wrapped"] = json!(false);
     let clock = fact(json!({"before_ms": AT_MS, "after_ms": AT_MS - 60_000, "reason": "set back"}), 50);
     let answer = json!({"size": 60, "complete": true, "gaps": [
         unknown, open, changed, config, gap("clock-adjusted", clock, none()),
@@ -192,6 +268,11 @@ fn gaps_say_what_is_missing_and_where_to_look() {
         gap("refusals", fact(json!({"why": "scope"}), 50), fact(900, 50)),
         gap("counter-hole", fact("the key `k2` counted 2 more proofs than are recorded", 50), fact(2, 50)),
         gap("run-lost", fact("lost", 50), none()),
+        json!({"index": 51, "at_ms": AT_MS, "what": "refusals", "count": fact(1, 51), "source": fact("uid:1000", 51),
+            "why": fact(json!({"reason": "not-registered", "step": "principal", "text": "nobody has this key"}), 51)}),
+        json!({"index": 52, "at_ms": AT_MS, "what": "refusals", "count": fact(70, 52), "source": fact("uid:1000", 52),
+            "why": none()}),
+        dropped,
     ]});
     assert_snapshot!("gaps", fits(&gaps::table(&answer, 100, "deeds gaps", Asked::default()), 100));
     assert_snapshot!("gaps_narrow", fits(&gaps::table(&answer, 80, "deeds gaps", Asked::default()), 80));

@@ -1,10 +1,13 @@
 //! Servers in JSON: `mcpServers` (Claude, Cursor) or `servers` (VS Code).
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use super::super::jsonc::{Member, Node, Value, parse};
 use super::super::places::Layout;
-use super::{ARGS, COMMAND, Entry, Found, Kind, List, NO_TEXT, NO_TEXTS, Room, Text};
+use super::{
+    ARGS, COMMAND, Entry, Found, Kind, List, NO_TEXT, NO_TEXTS, Room, SERVERS_MAX, SHOWN, Text, Values,
+    too_many,
+};
 
 /// The servers of a file.
 pub(super) fn read(text: &str, layout: Layout) -> Result<Vec<Entry>, String> {
@@ -21,8 +24,12 @@ pub(super) fn read(text: &str, layout: Layout) -> Result<Vec<Entry>, String> {
         }
         for project in root.member("projects").map_or(&[][..], |projects| projects.node.members()) {
             entries.extend(servers(text, &project.node, name, Some(&project.key))?);
+            if entries.len() > SERVERS_MAX {
+                return Err(too_many());
+            }
         }
     }
+    twice(&mut entries);
     Ok(entries)
 }
 
@@ -46,23 +53,53 @@ fn servers(text: &str, node: &Node, name: &str, project: Option<&str>) -> Result
         return Err(format!("it has `{name}` twice"));
     }
     let Some(list) = node.member(name) else { return Ok(Vec::new()) };
-    let one = |member: &Member| {
-        let twice = list.node.is_ambiguous(&member.key);
-        let kind = if twice {
-            Kind::Odd("its name stands there twice".to_owned())
-        } else {
-            kind(text, &member.node)
-        };
-        let project = project.map(str::to_owned);
-        Entry {
-            name: member.key.clone(),
-            project,
-            kind,
-            at: member.key_at.start,
-            secrets: secrets_of(&member.node),
-        }
+    if list.node.members().len() > SERVERS_MAX {
+        return Err(too_many());
+    }
+    let one = |member: &Member| Entry {
+        name: member.key.clone(),
+        project: project.map(str::to_owned),
+        kind: kind(text, &member.node),
+        at: member.key_at.start,
     };
     Ok(list.node.members().iter().map(one).collect())
+}
+
+/// Of servers with one name in one project nobody but the client knows which counts.
+fn twice(entries: &mut [Entry]) {
+    let mut counts: BTreeMap<(Option<String>, String), usize> = BTreeMap::new();
+    let key = |entry: &Entry| (entry.project.clone(), entry.name.clone());
+    for entry in entries.iter() {
+        *counts.entry(key(entry)).or_default() += 1;
+    }
+    for entry in entries.iter_mut().filter(|entry| counts.get(&key(entry)).is_some_and(|count| *count > 1)) {
+        entry.kind = Kind::Odd("its name stands there twice".to_owned());
+    }
+}
+
+/// Where the values of a file stand.
+pub(super) fn values(text: &str, layout: Layout) -> Values {
+    let mut values = Values::default();
+    let Ok(root) = parse(text) else { return values };
+    let name = list_of(layout);
+    let projects = root.member("projects").map_or(&[][..], |projects| projects.node.members());
+    let lists = std::iter::once(&root).chain(projects.iter().map(|project| &project.node));
+    let servers = lists.filter_map(|node| node.member(name)).flat_map(|list| list.node.members());
+    let members = servers.flat_map(|server| server.node.members());
+    let shown = members.filter(|member| SHOWN.contains(&member.key.as_str()));
+    values.shown.extend(shown.map(|member| member.node.at.clone()));
+    leaves(text, &root, &mut values);
+    values
+}
+
+/// As deep as the reader goes, and no deeper.
+fn leaves(text: &str, node: &Node, values: &mut Values) {
+    match &node.value {
+        Value::Object(members) => members.iter().for_each(|member| leaves(text, &member.node, values)),
+        Value::Array(items) => items.iter().for_each(|item| leaves(text, item, values)),
+        Value::Plain if matches!(text.get(node.at.clone()), Some("true" | "false" | "null")) => {}
+        Value::String(_) | Value::Plain => values.all.push(node.at.clone()),
+    }
 }
 
 fn kind(text: &str, server: &Node) -> Kind {
@@ -117,10 +154,4 @@ fn room(text: &str, command: &Member) -> Room {
         gap = if colon.ends_with(' ') || !gap.is_empty() { " " } else { "" };
     }
     Room { at: command.node.at.end, before: format!(",{gap}\"{ARGS}\"{colon}") }
-}
-
-/// Where values stand that may be secret.
-fn secrets_of(server: &Node) -> Vec<Range<usize>> {
-    let held = server.members().iter().filter(|member| matches!(member.key.as_str(), "env" | "headers"));
-    held.flat_map(|member| member.node.members()).map(|member| member.node.at.clone()).collect()
 }

@@ -30,7 +30,8 @@ fn servers_of_claude_code_are_found_for_the_user_and_for_projects() {
     assert_eq!(texts(text, &entries[0]), ("\"files\"".to_owned(), Some("[\"/a\"]".to_owned())));
     assert_eq!(texts(text, &entries[1]), ("\"files\"".to_owned(), None));
     assert!(matches!(&entries[2].kind, Kind::Remote(url) if url.starts_with("https://x")));
-    assert_eq!(entries[0].secrets.iter().map(|at| &text[at.clone()]).collect::<Vec<_>>(), ["\"s3cret\""]);
+    let all = hidden(text, Layout::ClaudeCode, std::slice::from_ref(&(0..text.len())));
+    assert!(all.iter().any(|at| &text[at.clone()] == "\"s3cret\""));
     // a client that knows no projects reads none
     assert_eq!(read(text, Layout::McpServers).unwrap().len(), 2);
     assert!(read("", Layout::McpServers).unwrap().is_empty());
@@ -78,9 +79,10 @@ fn servers_of_codex_are_found_in_every_form_of_a_table() {
     let Kind::Stdio(stdio) = &entries[1].kind else { panic!("{entries:?}") };
     assert_eq!(stdio.words(), ["npx", "-y", "x"]);
     assert!(matches!(&entries[2].kind, Kind::Remote(url) if url.starts_with("https://x")));
-    let secrets: Vec<_> =
-        entries.iter().flat_map(|entry| &entry.secrets).map(|at| &text[at.clone()]).collect();
-    assert_eq!(secrets, ["\"s\"", "\"h\""]);
+    let all = hidden(text, Layout::Codex, std::slice::from_ref(&(0..text.len())));
+    let hidden: Vec<_> = all.iter().map(|at| &text[at.clone()]).collect();
+    assert_eq!(hidden.len(), 4, "{hidden:?}");
+    assert!(["\"m\"", "\"s\"", "\"https://x\"", "\"h\""].iter().all(|value| hidden.contains(value)));
     assert!(read("a = \n", Layout::Codex).unwrap_err().contains("not TOML: line 1"));
     assert!(read("[other]\n", Layout::Codex).unwrap().is_empty());
 }
@@ -100,4 +102,50 @@ fn a_wrapped_server_is_known_by_its_command_line() {
     {
         assert_eq!(wrapped(&words(line)), None, "{line}");
     }
+}
+
+#[test]
+fn all_values_but_commands_and_arguments_are_hidden() {
+    let text = r#"{"primaryApiKey": "k", "n": [7, true, {"a": "b"}], "mcpServers": {
+        "s": {"type": "stdio", "command": "x", "args": ["-y", "z"], "env": ["T=e"], "cwd": "/c"},
+        "u": {"url": "https://h/?token=t"}}, "projects": {"/p": {"mcpServers": {"v": {"command": "y"}}, "o": "p"}}}"#;
+    let shown = |pieces: &[Range<usize>]| -> Vec<&str> {
+        hidden(text, Layout::ClaudeCode, pieces).into_iter().map(|at| &text[at]).collect()
+    };
+    let all = ["\"k\"", "7", "\"b\"", "\"T=e\"", "\"/c\"", "\"https://h/?token=t\"", "\"p\""];
+    assert_eq!(shown(std::slice::from_ref(&(0..text.len()))), all);
+    let (first, last) = (text.find("\"k\"").unwrap(), text.find("\"p\"}").unwrap());
+    assert_eq!(shown(&[0..first, first + 1..first + 2, last..text.len()]), ["\"k\"", "\"p\""]);
+    assert!(shown(&[]).is_empty());
+}
+
+#[test]
+fn so_many_servers_are_read_and_no_more() {
+    let json = |count: usize| -> String {
+        let servers: Vec<_> = (0..count).map(|n| format!("\"s{n}\":{{\"command\":\"x\"}}")).collect();
+        format!("{{\"mcpServers\":{{{}}}}}", servers.join(","))
+    };
+    let toml = |count: usize| -> String {
+        let servers: Vec<_> = (0..count).map(|n| format!("[mcp_servers.s{n}]\ncommand = \"x\"\n")).collect();
+        servers.concat()
+    };
+    for (layout, text) in [(Layout::McpServers, &json as &dyn Fn(usize) -> String), (Layout::Codex, &toml)] {
+        assert_eq!(read(&text(SERVERS_MAX), layout).unwrap().len(), SERVERS_MAX);
+        assert!(read(&text(SERVERS_MAX + 1), layout).unwrap_err().contains("more than 1024 servers"));
+    }
+    // those of all projects together
+    let half = json(SERVERS_MAX / 2 + 1);
+    let text = format!("{{\"projects\":{{\"/a\":{half},\"/b\":{half}}}}}");
+    assert!(read(&text, Layout::ClaudeCode).unwrap_err().contains("more than 1024 servers"));
+    // a list that is far too long costs no more than reading it
+    assert!(read(&json(200_000), Layout::McpServers).is_err());
+}
+
+#[test]
+fn servers_of_a_project_that_stands_twice_are_left_alone() {
+    let text = r#"{"projects":{"/p":{"mcpServers":{"a":{"command":"x"},"b":{"command":"x"}}},
+        "/p":{"mcpServers":{"a":{"command":"x"}}},"/q":{"mcpServers":{"a":{"command":"x"}}}}}"#;
+    let entries = read(text, Layout::ClaudeCode).unwrap();
+    let odd: Vec<bool> = entries.iter().map(|entry| matches!(entry.kind, Kind::Odd(_))).collect();
+    assert_eq!(odd, [true, false, true, false]);
 }

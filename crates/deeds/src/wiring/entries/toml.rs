@@ -5,7 +5,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ARGS, COMMAND, Entry, Found, List, NO_TEXT, NO_TEXTS, Room, Text};
+use super::{
+    ARGS, COMMAND, Entry, Found, List, NO_TEXT, NO_TEXTS, Room, SERVERS_MAX, SHOWN, Text, Values, too_many,
+};
 
 type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
 
@@ -25,8 +27,27 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, String> {
     else {
         return Ok(Vec::new());
     };
+    if servers.len() > SERVERS_MAX {
+        return Err(too_many());
+    }
     let file = File { body, mark };
     Ok(servers.iter().map(|(name, server)| file.entry(name, server)).collect())
+}
+
+/// Where the values of a file stand.
+pub(super) fn values(text: &str) -> Values {
+    let mut values = Values::default();
+    let mark = text.len() - text.trim_start_matches('\u{feff}').len();
+    let body = text.get(mark..).unwrap_or_default();
+    let Ok(root) = DeTable::parse(body) else { return values };
+    let file = File { body, mark };
+    let servers = root.get_ref().get("mcp_servers").and_then(|servers| servers.get_ref().as_table());
+    let tables =
+        servers.into_iter().flat_map(DeTable::values).filter_map(|server| server.get_ref().as_table());
+    let shown = tables.flat_map(|table| SHOWN.iter().filter_map(|name| table.get(*name)));
+    values.shown.extend(shown.map(|value| file.at(value.span())));
+    root.get_ref().values().for_each(|value| file.leaves(value, &mut values));
+    values
 }
 
 /// What is odd about a file without servers: a table of them that is none.
@@ -61,13 +82,7 @@ impl File<'_> {
             transport: None,
             sandboxed: false,
         };
-        Entry {
-            name: name.get_ref().to_string(),
-            project: None,
-            kind: found.kind(),
-            at: name.span().start,
-            secrets: self.secrets(table),
-        }
+        Entry { name: name.get_ref().to_string(), project: None, kind: found.kind(), at: name.span().start }
     }
 
     fn text(&self, value: &Spanned<DeValue<'_>>) -> Option<Text> {
@@ -99,9 +114,13 @@ impl File<'_> {
         Room { at: value.end + length + self.mark, before: format!("{newline}{prefix}{ARGS} = ") }
     }
 
-    fn secrets(&self, table: &DeTable<'_>) -> Vec<Range<usize>> {
-        let held =
-            ["env", "http_headers"].into_iter().filter_map(|name| table.get(name)?.get_ref().as_table());
-        held.flat_map(DeTable::values).map(|value| self.at(value.span())).collect()
+    /// As deep as the parser goes, and no deeper.
+    fn leaves(&self, value: &Spanned<DeValue<'_>>, values: &mut Values) {
+        match value.get_ref() {
+            DeValue::Table(table) => table.values().for_each(|value| self.leaves(value, values)),
+            DeValue::Array(items) => items.iter().for_each(|item| self.leaves(item, values)),
+            DeValue::Boolean(_) => {}
+            _ => values.all.push(self.at(value.span())),
+        }
     }
 }

@@ -86,3 +86,44 @@ fn a_file_that_several_places_lead_to_is_planned_once() {
     assert_eq!(plans.len(), 1);
     assert_eq!(plans[0].real, dir.path().join("real").canonicalize().unwrap());
 }
+
+#[test]
+fn what_stands_around_a_server_is_not_shown_either() {
+    let text = r#"{
+  "primaryApiKey": "sk-hunter",
+  "mcpServers": {
+    "a": {"command": "x", "env": ["K=hunter"]}
+  },
+  "oauth": {"pin": 4711, "on": true}
+}
+"#;
+    let codex = "[providers.p]\ntoken = \"hunter\"\n[mcp_servers.s]\ncommand = \"y\"\n[set]\nKEY = 'hunter'\nN = 4711\n";
+    let plans = planned(&[("a", text, Layout::ClaudeCode), ("b", codex, Layout::Codex)]);
+    let all: String = plans.iter().flat_map(|plan| &plan.diff).map(|line| line.text.clone() + "\n").collect();
+    assert!(!all.contains("hunter") && !all.contains("4711"), "{all}");
+    for shown in ["\"primaryApiKey\": \"…\"", "\"on\": true", "token = \"…\"", "command = \"y\""] {
+        assert!(all.contains(shown), "{shown}: {all}");
+    }
+    assert!(plans.iter().all(|plan| plan.after.as_deref().unwrap().contains("hunter")));
+}
+
+#[test]
+fn a_wrap_that_leads_elsewhere_is_told() {
+    let server = |program: &str, option: &str| {
+        format!(r#"{{"command":"{program}","args":["wrap","--name","s"{option},"--","x"]}}"#)
+    };
+    let text = format!(
+        r#"{{"mcpServers":{{"same":{},"apart":{},"joined":{},"gone":{}}}}}"#,
+        server("deeds", r#","--data","/d""#),
+        server("deeds", r#","--data","/other""#),
+        server("deeds", r#","--data=/d","--config=/c""#),
+        server("/nowhere/at/all/deeds", r#","--data","/d""#),
+    );
+    let plans = planned(&[("a", &text, Layout::McpServers)]);
+    let servers = plans[0].servers.iter();
+    let remarks: Vec<_> = servers.map(|server| server.remark.as_deref().unwrap_or_default()).collect();
+    assert_eq!(remarks[0], "");
+    assert!(remarks[1].starts_with("with `--data /other`, not `--data /d` as here"), "{remarks:?}");
+    assert!(remarks[2].starts_with("with `--config /c`, not `no --config` as here"), "{remarks:?}");
+    assert!(remarks[3].starts_with("there is no `/nowhere/at/all/deeds` any more"), "{remarks:?}");
+}
