@@ -140,7 +140,7 @@ impl Wrapped {
 /// A part of a long list of artifacts that was recorded lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Names it: see [`part_of`].
+    /// Names it: see `part_of`.
     #[serde(with = "hex32")]
     pub name: [u8; 32],
     /// Index of its entry.
