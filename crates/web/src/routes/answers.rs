@@ -201,6 +201,9 @@ pub(super) async fn prove(
     .await
 }
 
+/// How long an answer waits for what was durable when it was asked for.
+const KEEPING_UP: Duration = Duration::from_millis(100);
+
 /// Asks the index, once it has come as far as the caller wants.
 pub(super) async fn ask<T: Serialize + Send + 'static>(
     state: &AppState,
@@ -211,6 +214,9 @@ pub(super) async fn ask<T: Serialize + Send + 'static>(
     let longest = state.limits().folded;
     blocking(move || {
         wait_folded(&index, wait, longest)?;
+        // Whoever was told of an entry finds it in the next answer, as long as the index keeps up. Where it does not,
+        // the answer says how far it reaches.
+        index.wait_applied(index.reader().size(), KEEPING_UP);
         let answer = question(&index)?;
         // made here, where it may take its time
         let body = serde_json::to_vec(&answer).map_err(|error| internal(&error))?;
