@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Child;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -75,6 +75,8 @@ pub(crate) struct Proxy {
     /// Frames that are dropped.
     pub(super) crowd: Crowd,
     pub(super) traffic: Mutex<Traffic>,
+    /// Told when nothing that the server says is heard any more.
+    hush: Notify,
 }
 
 /// The reading ends of the two queues.
@@ -128,6 +130,7 @@ impl Proxy {
             facts: Facts::new(&options.run),
             crowd: Crowd::default(),
             traffic: Mutex::default(),
+            hush: Notify::new(),
         };
         (Arc::new(proxy), Queues { to_client: client_queue, to_server: server_queue })
     }
@@ -170,15 +173,15 @@ impl Proxy {
         // nothing is under way the end is recorded before that, and what the server says to nobody is not heard.
         let is_over = end == End::Closed && self.is_quiet();
         if is_over {
-            server_pump.abort();
+            // the frame that is being passed on still goes: its request is open no more
+            self.hush.notify_one();
+            finish_or_abort(&mut server_pump).await;
             self.end_runs(end, &facts).await;
         }
         let code = child::stop(&mut child).await;
         if !is_over {
             // what the server wrote before it exited is still in the pipe
-            if !server_pump.is_finished() && timeout(EXIT_WAIT, &mut server_pump).await.is_err() {
-                server_pump.abort();
-            }
+            finish_or_abort(&mut server_pump).await;
             self.end_runs(end, &facts).await;
         }
         close(&self.to_client, &mut client_writer).await;
@@ -238,7 +241,12 @@ impl Proxy {
         tokio::spawn(async move {
             let Some(stdout) = stdout else { return };
             let mut lines = LineReader::new(stdout);
-            while let Ok(Some(line)) = lines.next().await {
+            loop {
+                let line = tokio::select! {
+                    line = lines.next() => line,
+                    () = proxy.hush.notified() => return,
+                };
+                let Ok(Some(line)) = line else { return };
                 proxy.from_server(line).await;
             }
         })
@@ -359,6 +367,13 @@ async fn close(queue: &mpsc::Sender<Item>, writer: &mut Writer) {
     };
     if timeout(EXIT_WAIT, closed).await.is_err() {
         writer.abort();
+    }
+}
+
+/// Waits for a pump that has been told to end, or has nothing left to read.
+async fn finish_or_abort(pump: &mut JoinHandle<()>) {
+    if !pump.is_finished() && timeout(EXIT_WAIT, &mut *pump).await.is_err() {
+        pump.abort();
     }
 }
 

@@ -108,6 +108,22 @@ async fn a_server_that_does_not_exit_is_asked_with_a_signal() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_and_hangs_up_still_gets_every_answer() {
+    let mut wrapped = Wrapped::start();
+    let name = |n: usize| format!("{n:0500}");
+    // more than the queue and the pipe to a client hold that does not read yet
+    for n in 0..300 {
+        wrapped.send(&json!({"jsonrpc": "2.0", "id": name(n), "method": "ping"}).to_string()).await;
+    }
+    wrapped.hang_up();
+    let (code, rest) = wrapped.ended().await;
+    assert_eq!(code, 0);
+    let answered: Vec<&str> = rest.iter().map(|frame| frame["id"].as_str().unwrap()).collect();
+    assert_eq!(answered, (0..300).map(name).collect::<Vec<_>>());
+    assert_eq!(wrapped.api.nth("end", 0).await["reason"], "closed");
+}
+
+#[tokio::test]
 async fn a_run_with_nothing_under_way_ends_before_a_server_that_takes_its_time() {
     let mut wrapped = Wrapped::start_with(&["linger"], |_| {});
     wrapped.call(1, "echo", &json!({})).await;
